@@ -1,1 +1,2 @@
-//! placeholder
+//! Every end-to-end test, in one binary: linking is slow.
+

@@ -1,2 +1,129 @@
-//! placeholder
-fn main() {}
+//! The one front door: `cargo xtask demo | test | bench | check | build | setup`.
+
+mod bench;
+mod build;
+mod check;
+mod community;
+mod demo;
+mod movielens;
+mod paths;
+mod processes;
+mod setup;
+mod test;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Edgewise: build it, see it, test it, measure it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Set up what is missing, build, start origin and edge with live traffic, open the page.
+    Demo(DemoOptions),
+    /// Run every test there is.
+    Test(TestOptions),
+    /// Measure, beside peers where there are any; prints one table.
+    Bench(BenchOptions),
+    /// Formatting, lints, dependency rules, documentation.
+    Check,
+    /// Build what runs: `edge` (edge.wasm, Worker, page), `origin`, or both.
+    Build {
+        /// What to build.
+        #[arg(value_enum, default_value_t = Target::All)]
+        target: Target,
+    },
+    /// Install what building and testing need (the others do this by themselves).
+    Setup,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    Edge,
+    Origin,
+    All,
+}
+
+/// Options of `demo`.
+#[derive(Args)]
+struct DemoOptions {
+    /// Port of the edge (the page).
+    #[arg(long, default_value_t = 8787)]
+    edge_port: u16,
+    /// Port of the origin.
+    #[arg(long, default_value_t = 8080)]
+    origin_port: u16,
+    /// Where the store lives; a new one is filled from the data set.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What to show.
+    #[arg(long, value_enum, default_value_t = Dataset::Community)]
+    dataset: Dataset,
+    /// Where the data set is (kuairand: its folder; ml-100k: fetched where absent).
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// Speed of the replay clock (kuairand, ml-100k): domain seconds a second.
+    #[arg(long, default_value_t = 60.0)]
+    speed: f64,
+    /// Stop by itself after so many seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Do not open a browser.
+    #[arg(long)]
+    no_open: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Dataset {
+    Community,
+    Kuairand,
+    #[value(name = "ml-100k")]
+    Ml100k,
+}
+
+/// Options of `test`.
+#[derive(Args)]
+struct TestOptions {
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+    /// Only this package (repeatable).
+    #[arg(long, short)]
+    package: Vec<String>,
+}
+
+/// Options of `bench`.
+#[derive(Args)]
+struct BenchOptions {
+    /// Only these sections (ranking, bundle, edge, ingest, import, load); all where absent.
+    sections: Vec<String>,
+    /// Write the table into docs/performance.md.
+    #[arg(long)]
+    save: bool,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => test::run_tests(&options),
+        Command::Bench(options) => bench::run_benches(&options),
+        Command::Check => check::run_checks(),
+        Command::Build { target } => {
+            setup::for_build()?;
+            if target != Target::Origin {
+                build::edge()?;
+            }
+            if target != Target::Edge {
+                build::origin()?;
+            }
+            Ok(())
+        }
+        Command::Setup => setup::everything(),
+    }
+}

@@ -1,0 +1,253 @@
+// The Worker's entry: it moves bytes between Cloudflare and `edge.wasm` and does the
+// effects that edge.wasm asks for. It decides nothing (ARCHITECTURE.md, "edge.wasm
+// interface"). The `worker`-crate module is loaded only by queue, cron and rate limiter:
+// its glue would cost every request (docs/decisions/0002-two-wasm-modules.md).
+import edgeModule from "./build/edge.wasm";
+
+const edge = new WebAssembly.Instance(edgeModule, {}).exports;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Largest request body that is read; one byte more tells the core it was too large. */
+const BODY_LIMIT = 256 * 1024 + 1;
+/** A store that does not answer counts as absent. */
+const STORE_TIMEOUT_MS = 500;
+/** Request headers the core may see. */
+const REQUEST_HEADERS = [
+  "authorization",
+  "content-type",
+  "if-none-match",
+  "origin",
+  "traceparent",
+  "access-control-request-method",
+  "access-control-request-headers",
+];
+
+let initialised = false;
+
+export default {
+  async fetch(request, env, ctx) {
+    if (!initialised) initialise(env);
+    const body = request.body === null ? undefined : await readBody(request.body);
+    let output = start(request, body);
+    if (output.control.asset) return asset(request, env);
+    while (output.control.answer === undefined) {
+      if (output.control.done) return new Response("no answer", { status: 500 });
+      output = await step(output, env);
+    }
+    const response = respond(output);
+    if (!output.control.done) ctx.waitUntil(finish(output, env));
+    return response;
+  },
+
+  async queue(batch, env, ctx) {
+    const worker = await workerModule();
+    await worker.queue(batch, env, ctx);
+  },
+
+  async scheduled(event, env, ctx) {
+    const worker = await workerModule();
+    await worker.scheduled(event, env, ctx);
+  },
+};
+
+/** Does what is left after the answer was returned. */
+async function finish(output, env) {
+  while (!output.control.done) output = await step(output, env);
+}
+
+/** Does all effects of `output` at once and tells the core how they went. */
+async function step(output, env) {
+  const effects = output.control.effects ?? [];
+  const results = await Promise.all(
+    effects.map((effect) => perform(effect, output.bytes, env).catch(() => FAILED)),
+  );
+  return resume(output.control.h, effects, results);
+}
+
+const FAILED = { status: 0, age: 0, body: undefined };
+const DONE = { status: 200, age: 0, body: undefined };
+
+async function perform(effect, bytes, env) {
+  switch (effect.op) {
+    case "cache_get": {
+      const found = await within(STORE_TIMEOUT_MS, caches.default.match(cacheUrl(effect.key)));
+      if (!found) return FAILED;
+      return { status: 200, age: 0, body: new Uint8Array(await found.arrayBuffer()) };
+    }
+    case "cache_put": {
+      const headers = { "cache-control": `max-age=${effect.ttl_s}` };
+      const stored = new Response(slice(bytes, effect.body), { headers });
+      await caches.default.put(cacheUrl(effect.key), stored);
+      return DONE;
+    }
+    case "kv_get": {
+      const get = env.EDGEWISE_KV.get(effect.key, { type: "arrayBuffer", cacheTtl: 60 });
+      const found = await within(STORE_TIMEOUT_MS, get);
+      return found === null ? FAILED : { status: 200, age: 0, body: new Uint8Array(found) };
+    }
+    case "kv_put": {
+      const options = { expirationTtl: Math.max(60, effect.ttl_s) };
+      await env.EDGEWISE_KV.put(effect.key, slice(bytes, effect.body), options);
+      return DONE;
+    }
+    case "fetch":
+      return fetchOrigin(effect, bytes, env);
+    case "send": {
+      const text = decoder.decode(slice(bytes, effect.body));
+      await env.EDGEWISE_EVENTS.send(text, { contentType: "text" });
+      return DONE;
+    }
+    case "limit": {
+      const allowed = await (await workerModule()).limit(env, effect.key);
+      return { status: allowed ? 200 : 429, age: 0, body: undefined };
+    }
+    case "sleep":
+      await new Promise((resolve) => setTimeout(resolve, effect.ms));
+      return DONE;
+    default:
+      return FAILED;
+  }
+}
+
+async function fetchOrigin(effect, bytes, env) {
+  const headers = new Headers(effect.headers);
+  headers.set("authorization", `Bearer ${env.EDGEWISE_ADMIN_TOKEN}`);
+  const answer = await fetch(env.EDGEWISE_ORIGIN + effect.path, {
+    method: effect.method,
+    headers,
+    body: effect.body ? slice(bytes, effect.body) : undefined,
+    signal: AbortSignal.timeout(effect.timeout_ms),
+    redirect: "manual",
+  });
+  const age = Number(answer.headers.get("age") ?? 0) || 0;
+  return { status: answer.status, age, body: new Uint8Array(await answer.arrayBuffer()) };
+}
+
+/** `promise`, or a rejection after `ms`. */
+function within(ms, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("timed out")), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+const cacheUrl = (key) => `https://edgewise.invalid/${encodeURIComponent(key)}`;
+
+/** A copy: effects outlive the next call into the core, which reuses its buffers. */
+const slice = (bytes, [offset, length]) => bytes.subarray(offset, offset + length);
+
+function initialise(env) {
+  const config = {
+    keys: env.EDGEWISE_TOKEN_KEYS ?? "",
+    plain_user: env.EDGEWISE_PLAIN_USER === "allow",
+    rate_per_s: Number(env.EDGEWISE_RATE_PER_S ?? 0),
+    cors_origins: (env.EDGEWISE_CORS_ORIGINS ?? "").split(",").filter(Boolean),
+    build: env.EDGEWISE_BUILD ?? "",
+  };
+  const bytes = encoder.encode(JSON.stringify(config));
+  inputBuffer(bytes.length).set(bytes);
+  const length = edge.edge_init(bytes.length);
+  if (length > 0) throw new Error(`edge.wasm refused its configuration: ${outputText(length)}`);
+  initialised = true;
+}
+
+function start(request, body) {
+  const url = request.url;
+  const path = url.slice(url.indexOf("/", 8));
+  const geo = request.cf ?? {};
+  const headers = request.headers;
+  const line = (text) => (text ? String(text).replaceAll("\n", " ") : "");
+  let header = `${request.method}\n${path}\n${Date.now()}\n`;
+  header += `${crypto.randomUUID().replaceAll("-", "")}\n`;
+  header += `${headers.get("cf-connecting-ip") ?? ""}\n`;
+  header += `${line(geo.country)}\n${line(geo.region)}\n${line(geo.timezone)}`;
+  for (const name of REQUEST_HEADERS) {
+    const value = headers.get(name);
+    if (value !== null) header += `\n${name}: ${value}`;
+  }
+  const bodyLength = body?.length ?? 0;
+  // UTF-8 takes at most three bytes a UTF-16 unit.
+  const input = inputBuffer(4 + header.length * 3 + bodyLength);
+  const { written } = encoder.encodeInto(header, input.subarray(4));
+  view(input).setUint32(0, written, true);
+  if (body) input.set(body, 4 + written);
+  return read(edge.edge_start(4 + written + bodyLength));
+}
+
+function resume(handle, effects, results) {
+  let length = 16;
+  for (const result of results) length += 16 + (result.body?.length ?? 0);
+  const input = inputBuffer(length);
+  const data = view(input);
+  data.setUint32(0, handle, true);
+  data.setBigUint64(4, BigInt(Date.now()), true);
+  data.setUint32(12, results.length, true);
+  let at = 16;
+  results.forEach((result, index) => {
+    const size = result.body?.length ?? 0;
+    data.setUint32(at, effects[index].id, true);
+    data.setUint32(at + 4, result.status, true);
+    data.setUint32(at + 8, result.age, true);
+    data.setUint32(at + 12, size, true);
+    if (size > 0) input.set(result.body, at + 16);
+    at += 16 + size;
+  });
+  return read(edge.edge_resume(length));
+}
+
+/** The output of the last call: its control part parsed, its raw bytes copied out. */
+function read(length) {
+  const output = new Uint8Array(edge.memory.buffer, edge.edge_output(), length);
+  const controlLength = view(output).getUint32(0, true);
+  const control = JSON.parse(decoder.decode(output.subarray(4, 4 + controlLength)));
+  return { control, bytes: output.slice(4 + controlLength) };
+}
+
+function respond({ control, bytes }) {
+  const { status, headers, body } = control.answer;
+  const bodyless = status === 204 || status === 304 || !body;
+  return new Response(bodyless ? null : slice(bytes, body), { status, headers });
+}
+
+async function asset(request, env) {
+  if (env.ASSETS) return env.ASSETS.fetch(request);
+  return new Response("not found", { status: 404 });
+}
+
+async function readBody(stream) {
+  const reader = stream.getReader();
+  const chunks = [];
+  let length = 0;
+  while (length < BODY_LIMIT) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    length += value.length;
+  }
+  if (length >= BODY_LIMIT) reader.cancel().catch(() => {});
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+  }
+  return body.subarray(0, Math.min(length, BODY_LIMIT));
+}
+
+const inputBuffer = (length) =>
+  new Uint8Array(edge.memory.buffer, edge.edge_input(length), length);
+const view = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const outputText = (length) =>
+  decoder.decode(new Uint8Array(edge.memory.buffer, edge.edge_output(), length));
+
+/** The `worker`-crate module, loaded on first use. */
+async function workerModule() {
+  const [bindings, { default: module }] = await Promise.all([
+    import("./build/worker.js"),
+    import("./build/worker_bg.wasm"),
+  ]);
+  bindings.initSync({ module });
+  return bindings;
+}

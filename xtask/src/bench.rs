@@ -1,0 +1,26 @@
+//! `cargo xtask bench`: builds everything optimised and runs the harness of `benches`.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::processes::run;
+use crate::{BenchOptions, build, check, demo, paths, setup};
+
+/// Builds, then measures.
+pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
+    setup::for_build()?;
+    build::edge()?;
+    build::origin()?;
+    check::dry_run_deploy()?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--package", "edgewise-benches"]).current_dir(paths::root());
+    run("build the benches", &mut cargo)?;
+    let mut bench = Command::new(paths::target().join("release/edgewise-bench"));
+    bench.args(&options.sections).current_dir(paths::root());
+    if options.save {
+        bench.arg("--save");
+    }
+    bench.env("PATH", demo::path_with_node()?);
+    run("measure", &mut bench)
+}

@@ -1,0 +1,76 @@
+//! Builds `edge.wasm`, the Worker's module, the page and the origin.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::paths;
+use crate::processes::{run, run_quietly};
+
+/// `edge/worker/build/{edge.wasm, worker.js, worker_bg.wasm}` and `edge/page/dist`.
+///
+/// Does nothing under `EDGEWISE_BUILT=1`: the demo builds before it starts `wrangler dev`,
+/// whose `[build]` command calls this again.
+pub(crate) fn edge() -> Result<()> {
+    if std::env::var_os("EDGEWISE_BUILT").is_some_and(|built| built == "1") {
+        return Ok(());
+    }
+    cargo_wasm("edgewise-edge-core")?;
+    cargo_wasm("edgewise-worker")?;
+    let out = paths::root().join("edge/worker/build");
+    fs::create_dir_all(&out)?;
+    let built = paths::target().join("wasm32-unknown-unknown/wasm");
+    let wasm = fs::read(built.join("edgewise_edge_core.wasm")).context("edge.wasm is missing")?;
+    write_if_changed(&paths::edge_wasm(), &wasm)?;
+    bindgen(&built.join("edgewise_worker.wasm"), &out)?;
+    page()
+}
+
+/// The `edgewise` binary, optimised.
+pub(crate) fn origin() -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--package", "edgewise-origin"]).current_dir(paths::root());
+    run("build the origin", &mut cargo)
+}
+
+fn cargo_wasm(package: &str) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--profile", "wasm", "--target", "wasm32-unknown-unknown", "--lib"]);
+    cargo.args(["--package", package]).current_dir(paths::root());
+    run(&format!("build {package} for WASM"), &mut cargo)
+}
+
+/// The library behind wasm-bindgen's command line: nothing to install.
+fn bindgen(wasm: &std::path::Path, out: &std::path::Path) -> Result<()> {
+    let stamp = out.join(".worker-input");
+    let input = fs::read(wasm)?;
+    if fs::read(&stamp).is_ok_and(|seen| seen == input) {
+        return Ok(());
+    }
+    Bindgen::new()
+        .input_path(wasm)
+        .out_name("worker")
+        .web(true)?
+        .typescript(false)
+        .omit_default_module_path(true)
+        .generate(out)
+        .context("wasm-bindgen failed on the Worker's module")?;
+    fs::write(stamp, input)?;
+    Ok(())
+}
+
+fn page() -> Result<()> {
+    let mut node = Command::new(paths::node_tool("node"));
+    node.arg("edge/page/build.mjs").current_dir(paths::root());
+    run_quietly("build the page", &mut node)
+}
+
+/// Keeps the file's time where nothing changed, so that `wrangler dev` does not reload.
+fn write_if_changed(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    if !fs::read(path).is_ok_and(|old| old == bytes) {
+        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `cargo xtask test`: every test there is, in Rust, in workerd and in a browser.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::processes::run;
+use crate::{TestOptions, build, demo, paths, setup};
+
+/// Builds what the end-to-end tests start, then hands over to `cargo test`.
+pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
+    setup::for_build()?;
+    if let Err(error) = setup::chromium() {
+        if std::env::var_os("EDGEWISE_REQUIRE_ALL").is_some() {
+            return Err(error);
+        }
+        eprintln!("setup: {error:#}; the browser tests will say that they were skipped");
+    }
+    build::edge()?;
+    // The binary that the end-to-end tests start, in the profile the tests share.
+    let mut origin = Command::new("cargo");
+    origin.args(["build", "--package", "edgewise-origin"]).current_dir(paths::root());
+    run("build the origin", &mut origin)?;
+
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--no-fail-fast"]).current_dir(paths::root());
+    if options.package.is_empty() {
+        cargo.arg("--workspace");
+    }
+    for package in &options.package {
+        cargo.args(["--package", package]);
+    }
+    cargo.args(&options.filter);
+    cargo.env("PATH", demo::path_with_node()?);
+    if !cargo.status()?.success() {
+        bail!("tests failed");
+    }
+    Ok(())
+}
