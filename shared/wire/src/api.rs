@@ -4,6 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+mod answers;
+
+pub use answers::{
+    EventsAnswer, Explanation, FeedAnswer, FeedItem, HotAnswer, HotItem, ItemsAnswer, Rejection,
+    SessionStatus, SimilarAnswer, SimilarItem, SuggestedAnswer, SuggestedUser, Term,
+};
+
 /// What an event says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +28,47 @@ pub enum EventType {
     Unfollow = 8,
     Hide = 9,
     Purchase = 10,
+}
+
+impl EventType {
+    /// All types in discriminant order.
+    pub const ALL: [Self; 11] = [
+        Self::Impression,
+        Self::View,
+        Self::Click,
+        Self::Like,
+        Self::Unlike,
+        Self::Comment,
+        Self::Share,
+        Self::Follow,
+        Self::Unfollow,
+        Self::Hide,
+        Self::Purchase,
+    ];
+
+    /// API name, lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Impression => "impression",
+            Self::View => "view",
+            Self::Click => "click",
+            Self::Like => "like",
+            Self::Unlike => "unlike",
+            Self::Comment => "comment",
+            Self::Share => "share",
+            Self::Follow => "follow",
+            Self::Unfollow => "unfollow",
+            Self::Hide => "hide",
+            Self::Purchase => "purchase",
+        }
+    }
+
+    /// The type with this API name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A validated behaviour event: ids are 1 to 64 bytes without control characters, numbers finite.

@@ -28,3 +28,20 @@ pub struct Bundle {
     /// The candidates, merged and capped.
     pub candidates: Candidates,
 }
+
+impl Bundle {
+    /// Bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    ///
+    /// Why.
+    pub fn decode(_bytes: &[u8]) -> Result<Self, crate::DecodeError> {
+        Err(crate::DecodeError::Checksum)
+    }
+}

@@ -5,9 +5,44 @@
 //! beyond the limits in [`limits`].
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod api;
 pub mod bundle;
 pub mod counters;
+pub mod cursor;
+pub mod decode;
+pub mod events;
+pub mod ids;
+pub mod internal;
+pub mod items;
+pub mod jwt;
+pub mod keys;
+pub mod limits;
 pub mod lists;
+pub mod model;
+pub mod openapi;
 pub mod overlay;
+pub mod params;
+pub mod problem;
+pub mod query;
+pub mod served;
+pub mod session;
+pub mod shown;
+pub mod token;
+
+pub use bundle::Bundle;
+pub use counters::Counters;
+pub use cursor::Cursor;
+pub use decode::DecodeError;
+pub use keys::Keys;
+pub use lists::{HotList, HotListItem};
+pub use model::ModelSnapshot;
+pub use openapi::OPENAPI;
+pub use overlay::{DomainClock, ModelPointer, Overlay, OverlayItem, Purge};
+pub use problem::Problem;
+pub use served::ServedSlot;
+pub use session::{Session, SessionEntry};
+pub use shown::ShownSet;
+pub use token::TokenError;

@@ -69,15 +69,24 @@ pub struct DomainClock {
 
 impl Default for DomainClock {
     fn default() -> Self {
-        Self { base_domain_ms: 0, base_wall_ms: 0, speed: 1.0 }
+        Self {
+            base_domain_ms: 0,
+            base_wall_ms: 0,
+            speed: 1.0,
+        }
     }
 }
 
 impl DomainClock {
-    /// Domain time at wall time `wall_ms`, Unix ms.
+    /// Domain time at wall time `wall_ms`, Unix ms; a speed that is not finite is 1.
     #[must_use]
     pub fn domain_ms(&self, wall_ms: i64) -> i64 {
-        let elapsed = wall_ms.saturating_sub(self.base_wall_ms) as f64 * self.speed;
+        let speed = if self.speed.is_finite() {
+            self.speed
+        } else {
+            1.0
+        };
+        let elapsed = wall_ms.saturating_sub(self.base_wall_ms) as f64 * speed;
         self.base_domain_ms.saturating_add(elapsed as i64)
     }
 }
@@ -100,4 +109,21 @@ pub struct Purge {
     pub tag: u64,
     /// Wall time, Unix ms.
     pub before_ms: i64,
+}
+
+impl Overlay {
+    /// Bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    ///
+    /// Why.
+    pub fn decode(_bytes: &[u8]) -> Result<Self, crate::DecodeError> {
+        Err(crate::DecodeError::Checksum)
+    }
 }

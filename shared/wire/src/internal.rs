@@ -1,0 +1,101 @@
+//! The body of `POST /internal/v1/events`: what the edge's queue delivers to the origin.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::api::{Event, Rejection};
+use crate::events::{check_event, json_problem};
+use crate::ids::check_id;
+use crate::limits::{INTERNAL_BYTES_MAX, INTERNAL_EVENTS_MAX};
+use crate::problem::Problem;
+use crate::served::ServedSlot;
+
+/// Events and served slots that an edge accepted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Delivery {
+    /// Events in the order of receipt, `ts_ms` filled in.
+    pub events: Vec<Event>,
+    /// Explore slots that were served.
+    pub served: Vec<ServedSlot>,
+}
+
+/// A delivery as the origin read it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivered {
+    /// Index in the body and event.
+    pub events: Vec<(u32, Event)>,
+    /// Served slots that are right; others are dropped.
+    pub served: Vec<ServedSlot>,
+    /// Refused events.
+    pub rejected: Vec<Rejection>,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow, default)]
+    events: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    served: Vec<&'a RawValue>,
+}
+
+impl Delivery {
+    /// The body's bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Reads a delivery: at most 5,000 events and slots in 4 MiB, at domain time `domain_now_ms`.
+///
+/// # Errors
+///
+/// 400 for what is not such a body, 413 for one that is too large.
+pub fn parse(body: &[u8], domain_now_ms: i64) -> Result<Delivered, Problem> {
+    if body.len() > INTERNAL_BYTES_MAX {
+        return Err(Problem::too_large(
+            "body",
+            "the body is too large",
+            "at most 4194304 bytes",
+        ));
+    }
+    let parsed: Body<'_> = serde_json::from_slice(body)
+        .map_err(|error| Problem::body("body", json_problem(&error), "JSON"))?;
+    for (field, len) in [
+        ("events", parsed.events.len()),
+        ("served", parsed.served.len()),
+    ] {
+        if len > INTERNAL_EVENTS_MAX {
+            let detail = format!("{field} has {len} entries");
+            return Err(Problem::too_large(field, detail, "at most 5000 entries"));
+        }
+    }
+    let mut delivered = Delivered::default();
+    for (index, entry) in (0..).zip(parsed.events) {
+        match check_event(entry.get(), domain_now_ms) {
+            Ok(event) => delivered.events.push((index, event)),
+            Err(reason) => delivered.rejected.push(Rejection { index, reason }),
+        }
+    }
+    delivered.served = parsed
+        .served
+        .iter()
+        .filter_map(|entry| slot(entry.get()))
+        .collect();
+    Ok(delivered)
+}
+
+/// A served slot whose fields are in range.
+fn slot(json: &str) -> Option<ServedSlot> {
+    let slot: ServedSlot = serde_json::from_str(json).ok()?;
+    let ids: [&String; 2] = [&slot.request_id, &slot.item];
+    let right = ids.iter().all(|id| check_id(id).is_ok())
+        && slot.position >= 1
+        && slot.propensity > 0.0
+        && slot.propensity <= 1.0;
+    right.then_some(slot)
+}
