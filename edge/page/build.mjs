@@ -1,0 +1,29 @@
+// Builds the client and the page into edge/page/dist: plain files that any static host can serve.
+// Run with `node edge/page/build.mjs` from anywhere.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const page = dirname(fileURLToPath(import.meta.url));
+const client = join(page, "..", "client");
+const dist = join(page, "dist");
+const tsc = createRequire(import.meta.url).resolve("typescript/lib/tsc.js");
+
+function compile(project) {
+  try {
+    execFileSync(process.execPath, [tsc, "-p", project], { stdio: ["ignore", "pipe", "pipe"] });
+  } catch (error) {
+    process.stderr.write(`${error.stdout ?? ""}${error.stderr ?? ""}`);
+    process.exit(1);
+  }
+}
+
+compile(client);
+if (existsSync(dist)) rmSync(dist, { recursive: true });
+mkdirSync(dist);
+compile(page);
+for (const file of ["index.html", "app.css", "favicon.svg"]) copyFileSync(join(page, file), join(dist, file));
+copyFileSync(join(client, "dist", "index.js"), join(dist, "client.js"));
+console.log(`page built: ${dist}`);
