@@ -9,9 +9,10 @@ mod history;
 mod people;
 mod picture;
 mod posts;
+mod replay;
 mod rng;
 mod topics;
-pub(crate) mod traffic;
+mod traffic;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -19,6 +20,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+
+pub(crate) use replay::demo_users;
+pub(crate) use traffic::Traffic;
 
 use history::Happening;
 use people::{Follow, Person};
@@ -34,6 +38,16 @@ const HISTORY_DAYS: i64 = 7;
 const DAY_MS: i64 = 86_400_000;
 /// People that the page offers to look through the eyes of.
 const DEMO_USERS: usize = 12;
+
+/// Writes the community of `seed` as it is at `now_ms` into `dir`: the file to import, whose path
+/// is returned, and `demo.json`.
+///
+/// # Errors
+///
+/// Where a file cannot be written.
+pub(crate) fn generate(dir: &Path, seed: u64, now_ms: i64) -> Result<PathBuf> {
+    Ok(World::new(seed, now_ms)?.write(dir)?.jsonl)
+}
 
 /// The whole community at one moment.
 #[derive(Clone, Debug)]

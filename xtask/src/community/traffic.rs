@@ -6,9 +6,11 @@
 
 mod api;
 mod crowd;
+mod replayer;
 mod visitor;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -70,7 +72,7 @@ impl Options {
 pub(crate) enum Players {
     /// The generated community, with its tastes.
     Community(Arc<World>),
-    /// Users of another data set, with tastes made up from the seed.
+    /// Users of another data set: they look at pages and lists and do nothing else.
     Users(Vec<String>),
 }
 
@@ -128,13 +130,75 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
+    /// The community of `seed`: people at the edge, new posts at the origin (`admin_token`).
+    ///
+    /// # Errors
+    ///
+    /// Where a thread cannot be started.
+    pub(crate) fn start(
+        edge_url: &str,
+        origin_url: &str,
+        admin_token: &str,
+        seed: u64,
+        now_ms: i64,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let world = Arc::new(World::new(seed, now_ms)?);
+        // Other visits than those of the last run on the same data.
+        let visits = seed ^ now_ms.unsigned_abs();
+        let options = Options::gentle(edge_url, origin_url, admin_token, visits);
+        Self::run(options, Players::Community(world), stop)
+    }
+
+    /// The users that the demo's description names look at pages and do nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Where the description cannot be read or names nobody, or a thread cannot be started.
+    pub(crate) fn readers(
+        edge_url: &str,
+        description: &Path,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let users = super::replay::described_users(description)?;
+        let options = Options {
+            rate_per_s: 5.0,
+            ..Options::gentle(edge_url, "", "", 1)
+        };
+        Self::run(options, Players::Users(users), stop)
+    }
+
+    /// Sends recorded events (JSON lines `{"event": {...}}`, by time) to the edge when they are
+    /// due: domain time is `now_ms` now and runs at `speed`. Their users look at pages too.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read or a thread cannot be started.
+    pub(crate) fn replay(
+        edge_url: &str,
+        replay: &Path,
+        now_ms: i64,
+        speed: f64,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let users = super::replay::frequent_users(replay, 200)?;
+        let options = Options {
+            rate_per_s: 10.0,
+            ..Options::gentle(edge_url, "", "", 1)
+        };
+        let mut traffic = Self::run(options, Players::Users(users), stop)?;
+        let mut replayer = replayer::Replayer::open(replay, now_ms, speed)?;
+        traffic.spawn("replay", move |shared| replayer.run(shared))?;
+        Ok(traffic)
+    }
+
     /// Starts the threads; they end when `stop` is set.
     ///
     /// # Errors
     ///
     /// Where there is nobody to play or a thread cannot be started.
-    pub(crate) fn start(options: Options, players: Players, stop: Arc<AtomicBool>) -> Result<Self> {
-        let crowd = Crowd::new(players, options.seed)?;
+    pub(crate) fn run(options: Options, players: Players, stop: Arc<AtomicBool>) -> Result<Self> {
+        let crowd = Crowd::new(players)?;
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -242,6 +306,11 @@ struct Backoff {
 }
 
 impl Backoff {
+    /// Whether the last request went well.
+    fn is_clear(&self) -> bool {
+        self.failures == 0
+    }
+
     fn after(&mut self, ok: bool) -> Duration {
         if ok {
             self.failures = 0;

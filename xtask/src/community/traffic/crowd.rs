@@ -9,7 +9,7 @@ use super::super::World;
 use super::super::behaviour::{Reaction, react};
 use super::super::history::reaction;
 use super::super::posts::Post;
-use super::super::rng::{Rng, hash_text, mix, running_totals};
+use super::super::rng::{Rng, running_totals};
 use super::Players;
 
 /// Nobody has watched it yet, so its duration is a guess (ms).
@@ -25,10 +25,8 @@ pub(super) enum Crowd {
         /// Index of a post in the world, by id.
         posts: BTreeMap<String, usize>,
     },
-    Users {
-        users: Vec<String>,
-        seed: u64,
-    },
+    /// They only look: what real people think of real items is not made up.
+    Users(Vec<String>),
 }
 
 /// What a visitor does with an item.
@@ -40,11 +38,11 @@ pub(super) struct Response {
 }
 
 impl Crowd {
-    pub(super) fn new(players: Players, seed: u64) -> Result<Self> {
+    pub(super) fn new(players: Players) -> Result<Self> {
         match players {
             Players::Users(users) => {
                 ensure!(!users.is_empty(), "live traffic needs at least one user");
-                Ok(Self::Users { users, seed })
+                Ok(Self::Users(users))
             }
             Players::Community(world) => {
                 let activity = running_totals(world.people.iter().map(|person| person.activity));
@@ -63,7 +61,7 @@ impl Crowd {
     pub(super) fn world(&self) -> Option<&World> {
         match self {
             Self::Community { world, .. } => Some(world),
-            Self::Users { .. } => None,
+            Self::Users(_) => None,
         }
     }
 
@@ -71,7 +69,7 @@ impl Crowd {
     pub(super) fn draw(&self, rng: &mut Rng) -> usize {
         match self {
             Self::Community { activity, .. } => rng.weighted(activity),
-            Self::Users { users, .. } => rng.below(users.len()),
+            Self::Users(users) => rng.below(users.len()),
         }
     }
 
@@ -79,46 +77,34 @@ impl Crowd {
     pub(super) fn user(&self, person: usize) -> &str {
         match self {
             Self::Community { world, .. } => &world.people[person].handle,
-            Self::Users { users, .. } => &users[person],
+            Self::Users(users) => &users[person],
         }
     }
 
     /// What `person` does with an item; `new_post` is the item's post where it is of this run.
+    ///
+    /// None where this crowd only looks.
     pub(super) fn respond(
         &self,
         person: usize,
         item: &str,
-        author: &str,
         new_post: Option<&Post>,
         rng: &mut Rng,
-    ) -> Response {
-        match self {
-            Self::Community { world, posts, .. } => {
-                let known = posts.get(item).map(|&index| &world.posts[index]);
-                match new_post.or(known) {
-                    Some(post) => Response {
-                        reaction: reaction(&world.people[person], post, rng),
-                        duration_ms: post.duration_ms,
-                    },
-                    // Somebody else's upload: curiosity, no opinion.
-                    None => Response {
-                        reaction: react(0.4, 0.5, rng),
-                        duration_ms: Some(UNKNOWN_DURATION_MS),
-                    },
-                }
-            }
-            Self::Users { users, seed } => {
-                // Half of the liking is for the author, half for the item: a made-up taste
-                // that stays the same for the whole run and every run of this seed.
-                let user = hash_text(&users[person]) ^ mix(*seed);
-                let liking = |of: &str| (mix(user ^ hash_text(of)) % 1000) as f64 / 1000.0;
-                let interest = 0.5 * liking(author).powi(2) + 0.5 * liking(item).powi(2);
-                let duration_ms = Some(UNKNOWN_DURATION_MS);
-                Response {
-                    reaction: react(interest, 0.5, rng),
-                    duration_ms,
-                }
-            }
-        }
+    ) -> Option<Response> {
+        let Self::Community { world, posts, .. } = self else {
+            return None;
+        };
+        let known = posts.get(item).map(|&index| &world.posts[index]);
+        Some(match new_post.or(known) {
+            Some(post) => Response {
+                reaction: reaction(&world.people[person], post, rng),
+                duration_ms: post.duration_ms,
+            },
+            // Somebody else's upload: curiosity, no opinion.
+            None => Response {
+                reaction: react(0.4, 0.5, rng),
+                duration_ms: Some(UNKNOWN_DURATION_MS),
+            },
+        })
     }
 }

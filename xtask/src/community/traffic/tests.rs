@@ -81,7 +81,7 @@ fn people_scroll_react_and_post() {
     let world = Arc::new(World::new(1, 1_800_000_000_000).expect("a world"));
     let stop = Arc::new(AtomicBool::new(false));
     let traffic =
-        Traffic::start(options(&url), Players::Community(world), Arc::clone(&stop)).expect("runs");
+        Traffic::run(options(&url), Players::Community(world), Arc::clone(&stop)).expect("runs");
     std::thread::sleep(Duration::from_millis(800));
     let started = Instant::now();
     let counts = traffic.stop();
@@ -121,7 +121,7 @@ fn errors_are_counted_and_waited_out() {
     let (url, seen) = serve(503);
     let stop = Arc::new(AtomicBool::new(false));
     let users = Players::Users(vec!["1".into(), "2".into()]);
-    let traffic = Traffic::start(options(&url), users, Arc::clone(&stop)).expect("runs");
+    let traffic = Traffic::run(options(&url), users, Arc::clone(&stop)).expect("runs");
     std::thread::sleep(Duration::from_millis(700));
     let counts = traffic.stop();
     assert!(
@@ -130,7 +130,7 @@ fn errors_are_counted_and_waited_out() {
     );
     // 3 visitors, at 0, 250 and 750 ms: without the backoff there would be hundreds.
     assert!(seen.lock().expect("no panics").len() <= 9);
-    assert!(Traffic::start(options(&url), Players::Users(Vec::new()), stop).is_err());
+    assert!(Traffic::run(options(&url), Players::Users(Vec::new()), stop).is_err());
 }
 
 #[test]
@@ -139,10 +139,43 @@ fn a_hanging_server_does_not_delay_the_stop() {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let stop = Arc::new(AtomicBool::new(false));
     let users = Players::Users(vec!["1".into()]);
-    let traffic = Traffic::start(options(&url), users, stop).expect("runs");
+    let traffic = Traffic::run(options(&url), users, stop).expect("runs");
     std::thread::sleep(Duration::from_millis(100));
     let started = Instant::now();
     traffic.stop();
     assert!(started.elapsed() < Duration::from_secs(1));
     drop(listener);
+}
+
+#[test]
+fn a_replay_sends_what_is_due() {
+    let (url, seen) = serve(200);
+    let path = std::env::temp_dir().join(format!("edgewise-replay-{}", std::process::id()));
+    // 20 events a domain second; at ten times the speed 1.5 s hold 300 of 1,000.
+    let event =
+        |n: i64| json!({ "event": { "id": format!("e{n}"), "user": "7", "ts_ms": 50 * n } });
+    let lines: Vec<_> = (0..1000).map(|n| event(n).to_string()).collect();
+    std::fs::write(&path, format!("{}\nnot JSON\n", lines.join("\n"))).expect("written");
+    let stop = Arc::new(AtomicBool::new(false));
+    let traffic = Traffic::replay(&url, &path, 0, 10.0, stop).expect("runs");
+    std::thread::sleep(Duration::from_millis(1500));
+    let started = Instant::now();
+    traffic.stop();
+    assert!(started.elapsed() < Duration::from_secs(1));
+    std::fs::remove_file(&path).expect("removed");
+    let seen = seen.lock().expect("no panics");
+    let sent: Vec<&Value> = seen
+        .iter()
+        .filter(|(_, path, _)| path == "/api/v1/events")
+        .flat_map(|(_, _, body)| body["events"].as_array().expect("events"))
+        .collect();
+    assert!((150..=320).contains(&sent.len()), "{}", sent.len());
+    assert!(
+        sent.windows(2)
+            .all(|pair| pair[0]["ts_ms"].as_i64() < pair[1]["ts_ms"].as_i64())
+    );
+    assert!(
+        seen.iter()
+            .any(|(_, path, _)| path.starts_with("/api/v1/feed?user=7"))
+    );
 }

@@ -89,7 +89,9 @@ impl<'a> Visitor<'a> {
                 continue;
             };
             let place = json!({ "request_id": request_id, "position": slot + 1 });
-            let response = self.respond(id, author);
+            let Some(response) = self.respond(id) else {
+                break;
+            };
             seen.push(self.event("impression", id, &place));
             self.watched(response, id, &place, &mut seen);
             self.acts(response, (id, author), &place, &mut done);
@@ -97,11 +99,11 @@ impl<'a> Visitor<'a> {
         (seen.is_empty() || self.post(seen)) && (done.is_empty() || self.post(done))
     }
 
-    fn respond(&mut self, item: &str, author: &str) -> Response {
+    fn respond(&mut self, item: &str) -> Option<Response> {
         let posts = locked(&self.shared.new_posts);
         self.shared
             .crowd
-            .respond(self.person, item, author, posts.get(item), self.rng)
+            .respond(self.person, item, posts.get(item), self.rng)
     }
 
     fn watched(&mut self, response: Response, id: &str, place: &Value, seen: &mut Vec<Value>) {
