@@ -1,0 +1,1 @@
+//! How an event changes state.

@@ -1,0 +1,252 @@
+//! The one thread that writes: takes a group of commands, commits it, tells everyone.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use edgewise_ranking::config::HotConfig;
+use tokio::sync::oneshot;
+
+use super::batch::Batch;
+use super::queue::{Limits, Queue};
+use super::{Changes, Command, Outcome, SubmitError, Subscriber, WriteError, Written};
+use crate::clock::Clock;
+use crate::store::{Store, StoreError, read};
+
+/// Attempts at a commit before the writer gives up.
+const ATTEMPTS_MAX: u32 = 3;
+/// Pause before a further attempt.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the writer needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriterConfig {
+    /// Parameters of the hot score.
+    pub hot: HotConfig,
+    /// Bounds of queue and groups.
+    pub limits: Limits,
+}
+
+/// The answer to a submitted command.
+pub type Reply = oneshot::Receiver<Result<Outcome, WriteError>>;
+
+/// Hands commands to the writer's thread; clones hand to the same one.
+#[derive(Clone)]
+pub struct Writer(Arc<Shared>);
+
+struct Shared {
+    queue: Queue<Queued>,
+    clock: Clock,
+    position: AtomicU64,
+    running: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Queued {
+    command: Command,
+    at: Written,
+    reply: oneshot::Sender<Result<Outcome, WriteError>>,
+}
+
+impl Writer {
+    /// Starts the thread `edgewise-writer`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn start(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        config: &WriterConfig,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> Result<Self, StoreError> {
+        let position = read::position(&*store.read()?)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::new(config.limits),
+            clock,
+            position: AtomicU64::new(position),
+            running: AtomicBool::new(true),
+            thread: Mutex::new(None),
+        });
+        let worker = Worker {
+            shared: Arc::clone(&shared),
+            store,
+            hot: config.hot,
+            subscriber,
+        };
+        let thread = std::thread::Builder::new()
+            .name("edgewise-writer".to_owned())
+            .spawn(move || worker.run())
+            .map_err(StoreError::engine)?;
+        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(Self(shared))
+    }
+
+    /// Queues `command`; its receipt time is now. The reply comes after the commit is durable.
+    ///
+    /// # Errors
+    /// [`SubmitError::Overloaded`] where the queue is full.
+    pub fn submit(&self, command: Command) -> Result<Reply, SubmitError> {
+        self.push(command, false)
+    }
+
+    /// Like [`Writer::submit`], but waits for room in the queue: for imports, off the async threads.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`] and [`SubmitError::TooLarge`].
+    pub fn submit_waiting(&self, command: Command) -> Result<Reply, SubmitError> {
+        self.push(command, true)
+    }
+
+    /// Queues `command` and waits for its outcome: for imports and tests, off the async threads.
+    ///
+    /// # Errors
+    /// Where it is not queued or not committed.
+    pub fn write(&self, command: Command) -> Result<Outcome, WriteError> {
+        let reply = self
+            .submit_waiting(command)
+            .map_err(|_| WriteError::Stopped)?;
+        reply.blocking_recv().unwrap_or(Err(WriteError::Stopped))
+    }
+
+    /// Sequence number of the last committed log record.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.position.load(Ordering::Acquire)
+    }
+
+    /// Whether commands are still committed; false for good once a commit failed for good.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.0.running.load(Ordering::Acquire)
+    }
+
+    /// Commands that wait in the queue.
+    #[must_use]
+    pub fn queue_len(&self) -> usize {
+        self.0.queue.len()
+    }
+
+    /// Takes no more commands, commits those that wait, and ends the thread.
+    pub fn stop(&self) {
+        self.0.queue.close();
+        let thread = self
+            .0
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer's thread panicked");
+        }
+    }
+
+    fn push(&self, command: Command, wait: bool) -> Result<Reply, SubmitError> {
+        let wall_ms = self.0.clock.wall_ms();
+        let at = Written {
+            wall_ms,
+            domain_ms: self.0.clock.domain().domain_ms(wall_ms),
+        };
+        let bytes = command.size_bytes();
+        let (reply, receiver) = oneshot::channel();
+        self.0
+            .queue
+            .push(Queued { command, at, reply }, bytes, wait)?;
+        Ok(receiver)
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    hot: HotConfig,
+    subscriber: Arc<dyn Subscriber>,
+}
+
+impl Worker {
+    fn run(self) {
+        // Runs on a panic too: whoever waits for a reply or for room is told.
+        let _stopped = StopOnDrop(&self.shared);
+        while let Some(group) = self.shared.queue.take_group() {
+            if let Err(error) = self.commit(group) {
+                tracing::error!(
+                    error = &*error as &dyn std::error::Error,
+                    "the writer gives up"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Commits `group` whole, publishes its changes, replies. An error is for good.
+    fn commit(&self, group: Vec<Queued>) -> Result<(), Arc<StoreError>> {
+        let (commands, replies): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|queued| ((queued.command, queued.at), queued.reply))
+            .unzip();
+        match self.attempt(&commands) {
+            Ok((outcomes, changes)) => {
+                self.shared
+                    .position
+                    .store(changes.position, Ordering::Release);
+                self.subscriber.committed(&changes);
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    // The client may have gone; its events are counted all the same.
+                    let _ = reply.send(Ok(outcome));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                self.shared.queue.close();
+                for reply in replies {
+                    let _ = reply.send(Err(WriteError::Store(Arc::clone(&error))));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A failed commit may have happened: trying again counts nothing twice, because event
+    /// ids and import positions are looked up in whatever state there is then.
+    fn attempt(
+        &self,
+        commands: &[(Command, Written)],
+    ) -> Result<(Vec<Outcome>, Changes), StoreError> {
+        let mut attempt = 1;
+        loop {
+            let mut done = None;
+            let result = self.store.write(&mut |transaction| {
+                done = Some(Batch::run(transaction, &self.hot, commands)?);
+                Ok(())
+            });
+            match (result, done) {
+                (Ok(()), Some(done)) => return Ok(done),
+                (Err(error), _) if attempt < ATTEMPTS_MAX && error.is_retryable() => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        attempt,
+                        "a commit failed and is tried again"
+                    );
+                    std::thread::sleep(RETRY_PAUSE * attempt);
+                    attempt += 1;
+                }
+                (Err(error), _) => return Err(error),
+                (Ok(()), None) => return Ok((Vec::new(), Changes::default())),
+            }
+        }
+    }
+}
+
+struct StopOnDrop<'a>(&'a Shared);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+        self.0.queue.close();
+        // Dropping what waits drops its reply senders.
+        while self.0.queue.take_group().is_some() {}
+    }
+}

@@ -1,0 +1,457 @@
+//! The records of the tables. Each starts with a version byte and decodes to a value or a named error.
+
+use edgewise_ranking::HotSum;
+use edgewise_ranking::config::HotConfig;
+use edgewise_wire::counters::Counters;
+
+use super::codec::{Decoder, Encoder};
+use super::error::StoreError;
+use super::table::Table;
+
+/// A value of a table.
+pub trait Record: Sized {
+    /// Its bytes.
+    fn encode(&self) -> Vec<u8>;
+
+    /// The value of `bytes`, found in `table`.
+    ///
+    /// # Errors
+    /// Where they are not such a record.
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError>;
+}
+
+/// A plain number: positions, counts, times.
+impl Record for u64 {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.uint(*self);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let value = input.uint()?;
+        input.finish()?;
+        Ok(value)
+    }
+}
+
+/// A time, Unix ms.
+impl Record for i64 {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.int(*self);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let value = input.int()?;
+        input.finish()?;
+        Ok(value)
+    }
+}
+
+/// An id.
+impl Record for String {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.text(self);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let value = input.text()?.to_owned();
+        input.finish()?;
+        Ok(value)
+    }
+}
+
+/// An event id that has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DedupeRecord {
+    /// Log record of the event that counted.
+    pub seq: u64,
+}
+
+impl Record for DedupeRecord {
+    fn encode(&self) -> Vec<u8> {
+        self.seq.encode()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        u64::decode(table, bytes).map(|seq| Self { seq })
+    }
+}
+
+/// What an item's events add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ItemTotals {
+    /// All-time totals.
+    pub counters: Counters,
+    /// Hot sums by `HotWindow`.
+    pub hot: [HotSum; 3],
+    /// Domain time of the newest event that moved hot lists, Unix ms; 0 where there is none.
+    pub last_event_ms: i64,
+}
+
+impl Record for ItemTotals {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        put_counters(&mut out, &self.counters);
+        for hot in &self.hot {
+            out.float(hot.sum).int(hot.at_ms);
+        }
+        out.int(self.last_event_ms);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let counters = take_counters(&mut input)?;
+        let mut hot = [HotSum::default(); 3];
+        for window in &mut hot {
+            *window = HotSum {
+                sum: input.float()?,
+                at_ms: input.int()?,
+            };
+        }
+        let last_event_ms = input.int()?;
+        input.finish()?;
+        Ok(Self {
+            counters,
+            hot,
+            last_event_ms,
+        })
+    }
+}
+
+impl Record for Counters {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        put_counters(&mut out, self);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let counters = take_counters(&mut input)?;
+        input.finish()?;
+        Ok(counters)
+    }
+}
+
+/// Counts in record order; `watch_ratio_sum` follows them.
+fn counts(counters: &Counters) -> [u32; 11] {
+    [
+        counters.impressions,
+        counters.views,
+        counters.timed_views,
+        counters.completed_views,
+        counters.clicks,
+        counters.likes,
+        counters.comments,
+        counters.shares,
+        counters.follows,
+        counters.hides,
+        counters.purchases,
+    ]
+}
+
+/// A set of those that are not zero, then those; most counters of an hour are zero.
+fn put_counters(out: &mut Encoder, counters: &Counters) {
+    const RATIO: u64 = 1 << 11;
+    let mut set = 0;
+    for (bit, count) in counts(counters).into_iter().enumerate() {
+        set |= u64::from(count != 0) << bit;
+    }
+    let has_ratio = counters.watch_ratio_sum.to_bits() != 0;
+    out.uint(if has_ratio { set | RATIO } else { set });
+    for count in counts(counters).into_iter().filter(|&count| count != 0) {
+        out.uint(u64::from(count));
+    }
+    if has_ratio {
+        out.float(counters.watch_ratio_sum);
+    }
+}
+
+fn take_counters(input: &mut Decoder<'_>) -> Result<Counters, StoreError> {
+    let set = input.uint()?;
+    let mut take = |bit: u32| {
+        if set >> bit & 1 == 1 {
+            input.uint32()
+        } else {
+            Ok(0)
+        }
+    };
+    let mut counters = Counters {
+        impressions: take(0)?,
+        views: take(1)?,
+        timed_views: take(2)?,
+        completed_views: take(3)?,
+        clicks: take(4)?,
+        likes: take(5)?,
+        comments: take(6)?,
+        shares: take(7)?,
+        follows: take(8)?,
+        hides: take(9)?,
+        purchases: take(10)?,
+        watch_ratio_sum: 0.0,
+    };
+    if set >> 11 & 1 == 1 {
+        counters.watch_ratio_sum = input.float()?;
+    }
+    Ok(counters)
+}
+
+/// Who a user id is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserRecord {
+    /// The number that the log and the user's tables name.
+    pub number: u64,
+    /// User id.
+    pub id: String,
+}
+
+impl Record for UserRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.uint(self.number).text(&self.id);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let record = Self {
+            number: input.uint()?,
+            id: input.text()?.to_owned(),
+        };
+        input.finish()?;
+        Ok(record)
+    }
+}
+
+/// A user's last applied interactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecentEvents {
+    /// Domain time of the user's newest event, Unix ms.
+    pub last_event_ms: i64,
+    /// Short hashes of event ids, oldest first, at most [`RecentEvents::MAX`].
+    pub applied: Vec<u32>,
+}
+
+impl RecentEvents {
+    /// Interactions kept.
+    pub const MAX: usize = 64;
+
+    /// Adds the newest, drops the oldest.
+    pub fn push(&mut self, short_hash: u32) {
+        if self.applied.len() >= Self::MAX {
+            self.applied.drain(..=self.applied.len() - Self::MAX);
+        }
+        self.applied.push(short_hash);
+    }
+}
+
+impl Record for RecentEvents {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.int(self.last_event_ms).uint(self.applied.len() as u64);
+        for hash in &self.applied {
+            out.raw(&hash.to_le_bytes());
+        }
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let last_event_ms = input.int()?;
+        if input.uint()? > Self::MAX as u64 {
+            return Err(input.corrupt("too many applied events"));
+        }
+        let mut applied = Vec::with_capacity(Self::MAX);
+        while !input.is_empty() {
+            applied.push(u32::from_le_bytes(input.array()?));
+        }
+        Ok(Self {
+            last_event_ms,
+            applied,
+        })
+    }
+}
+
+/// A user follows an author.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Follow {
+    /// Domain time it began, Unix ms.
+    pub since_ms: i64,
+    /// The item it was made on: an unfollow that names none takes its count back there.
+    pub via: Option<u64>,
+}
+
+impl Record for Follow {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.int(self.since_ms).byte(u8::from(self.via.is_some()));
+        if let Some(via) = self.via {
+            out.fixed(via);
+        }
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let since_ms = input.int()?;
+        let via = if input.flag()? {
+            Some(input.fixed()?)
+        } else {
+            None
+        };
+        input.finish()?;
+        Ok(Self { since_ms, via })
+    }
+}
+
+/// Likes (or follows) of one user on one item that were not taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many were made in which hour, in the order they were made.
+    pub by_hour: Vec<(u32, u32)>,
+    /// Domain time of the one that the hot score holds, Unix ms.
+    pub hot_at_ms: Option<i64>,
+}
+
+impl Standing {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.by_hour.iter().map(|&(_, count)| count).sum()
+    }
+
+    fn put(&self, out: &mut Encoder) {
+        out.uint(self.by_hour.len() as u64);
+        for &(hour, count) in &self.by_hour {
+            out.uint(u64::from(hour)).uint(u64::from(count));
+        }
+        out.byte(u8::from(self.hot_at_ms.is_some()));
+        if let Some(at_ms) = self.hot_at_ms {
+            out.int(at_ms);
+        }
+    }
+
+    fn take(input: &mut Decoder<'_>) -> Result<Self, StoreError> {
+        let mut by_hour = Vec::new();
+        for _ in 0..input.uint()? {
+            by_hour.push((input.uint32()?, input.uint32()?));
+        }
+        let hot_at_ms = if input.flag()? {
+            Some(input.int()?)
+        } else {
+            None
+        };
+        Ok(Self { by_hour, hot_at_ms })
+    }
+}
+
+/// What a user did with an item beyond seeing it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reaction {
+    /// Domain time of the newest, Unix ms.
+    pub last_ms: i64,
+    /// Bit set over `EventType`: which interactions happened at all.
+    pub kinds: u16,
+    /// The user's share counts in the hot score.
+    pub shared: bool,
+    /// Likes.
+    pub likes: Standing,
+    /// Follows that named the item.
+    pub follows: Standing,
+}
+
+impl Record for Reaction {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.int(self.last_ms)
+            .uint(u64::from(self.kinds))
+            .byte(u8::from(self.shared));
+        self.likes.put(&mut out);
+        self.follows.put(&mut out);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let record = Self {
+            last_ms: input.int()?,
+            kinds: input.uint32()? as u16,
+            shared: input.flag()?,
+            likes: Standing::take(&mut input)?,
+            follows: Standing::take(&mut input)?,
+        };
+        input.finish()?;
+        Ok(record)
+    }
+}
+
+/// How many events how many users had on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayStats {
+    /// Users with an event.
+    pub users: u64,
+    /// Events.
+    pub events: u64,
+    /// Sum over users of their events squared.
+    pub squares: u64,
+}
+
+impl Record for DayStats {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        out.uint(self.users).uint(self.events).uint(self.squares);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let record = Self {
+            users: input.uint()?,
+            events: input.uint()?,
+            squares: input.uint()?,
+        };
+        input.finish()?;
+        Ok(record)
+    }
+}
+
+/// The hot score's parameters that stored sums were made with.
+impl Record for HotConfig {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::record(1);
+        for half_life in self.half_life_minutes {
+            out.float(half_life);
+        }
+        out.float(self.view)
+            .float(self.completed_view)
+            .float(self.click)
+            .float(self.like);
+        out.float(self.comment).float(self.share).float(self.follow);
+        out.finish()
+    }
+
+    fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let config = Self {
+            half_life_minutes: [input.float()?, input.float()?, input.float()?],
+            view: input.float()?,
+            completed_view: input.float()?,
+            click: input.float()?,
+            like: input.float()?,
+            comment: input.float()?,
+            share: input.float()?,
+            follow: input.float()?,
+        };
+        input.finish()?;
+        Ok(config)
+    }
+}
