@@ -1,2 +1,12 @@
 //! Every end-to-end test, in one binary: linking is slow.
 
+mod bad_input;
+mod browser;
+mod client;
+mod crash;
+mod live;
+mod outage;
+mod parity;
+mod purity;
+mod site;
+mod workerd;

@@ -1,0 +1,49 @@
+//! One file a section of the table.
+
+mod bundle;
+mod edge;
+mod import;
+mod ingest;
+mod load;
+mod ranking;
+mod site;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::table::Table;
+
+type Section = fn(&mut Table) -> Result<()>;
+
+/// Sections by name, in the order of the table.
+pub(crate) const ALL: [(&str, Section); 6] = [
+    ("ranking", ranking::run),
+    ("bundle", bundle::run),
+    ("edge", edge::run),
+    ("ingest", ingest::run),
+    ("import", import::run),
+    ("load", load::run),
+];
+
+/// Rounds of 40 batches; the median round counts.
+const ROUNDS: usize = 60;
+
+/// Median over rounds of the mean over 40 rotating batches, µs.
+fn native_us(mut run: impl FnMut(usize) -> u64) -> f64 {
+    use edgewise_workloads::BATCHES;
+    for index in 0..400 {
+        std::hint::black_box(run(index));
+    }
+    let mut means: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            for index in 0..BATCHES {
+                std::hint::black_box(run(index));
+            }
+            started.elapsed().as_secs_f64() * 1e6 / BATCHES as f64
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    means[means.len() / 2]
+}

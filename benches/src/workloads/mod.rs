@@ -1,0 +1,199 @@
+//! Workloads that run natively and, from the same code, in V8.
+//!
+//! Each workload has 40 batches that differ and are taken in turn, so that a branch
+//! predictor cannot memorise one. As a `cdylib` the crate exports `prepare` and `run`.
+
+use edgewise_ranking::{
+    Candidates, Kind, Model, NewCandidate, Query, RankingConfig, Sources, id_hash, rank,
+};
+use edgewise_wire::bundle::Bundle;
+
+/// Batches that rotate.
+pub const BATCHES: usize = 40;
+/// Domain time of every workload, Unix ms.
+pub const NOW_MS: i64 = 1_700_000_000_000;
+
+/// What a batch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Work {
+    /// Rank candidates into a page of 20, selection included.
+    Rank = 0,
+    /// Rank candidates in pure score order.
+    Score = 1,
+    /// Encode a bundle.
+    Encode = 2,
+    /// Decode a bundle.
+    Decode = 3,
+}
+
+/// A prepared workload.
+pub struct Workload {
+    work: Work,
+    model: Model,
+    config: RankingConfig,
+    bundles: Vec<Bundle>,
+    encoded: Vec<Vec<u8>>,
+}
+
+impl Workload {
+    /// Forty batches of `rows` candidates with numeric ids.
+    #[must_use]
+    pub fn new(work: Work, rows: usize) -> Self {
+        let bundles: Vec<Bundle> = (0..BATCHES).map(|batch| bundle(batch as u64, rows)).collect();
+        let encoded = bundles.iter().map(Bundle::encode).collect();
+        let model = Model { version: String::from("formula-1") };
+        Self { work, model, config: RankingConfig::default(), bundles, encoded }
+    }
+
+    /// Runs batch `index`; the result depends on all of the work.
+    #[must_use]
+    pub fn run(&self, index: usize) -> u64 {
+        let index = index % BATCHES;
+        match self.work {
+            Work::Rank => self.rank(index, edgewise_ranking::Selection::Diverse),
+            Work::Score => self.rank(index, edgewise_ranking::Selection::None),
+            Work::Encode => self.bundles[index].encode().len() as u64,
+            Work::Decode => {
+                let decoded = Bundle::decode(&self.encoded[index]);
+                decoded.map_or(0, |bundle| bundle.candidates.len() as u64)
+            }
+        }
+    }
+
+    /// Mean size of an encoded bundle, bytes.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        self.encoded.iter().map(Vec::len).sum::<usize>() / BATCHES
+    }
+
+    fn rank(&self, index: usize, selection: edgewise_ranking::Selection) -> u64 {
+        let bundle = &self.bundles[index];
+        let query = Query { selection, ..query() };
+        let ranking =
+            rank(&query, &bundle.candidates, &self.model, &self.config, NOW_MS, index as u64);
+        ranking.items.iter().fold(0, |sum, item| {
+            sum.rotate_left(7) ^ item.score.to_bits() ^ u64::from(item.row)
+        })
+    }
+}
+
+fn query() -> Query<'static> {
+    Query {
+        limit: 20,
+        profile: edgewise_ranking::Profile::Feed,
+        selection: edgewise_ranking::Selection::Diverse,
+        own_author: None,
+        removed_items: &[],
+        hidden_authors: &[],
+        shown: None,
+        tag: None,
+        language: None,
+        region: None,
+        position: 0,
+        recent_authors: &[],
+        completion_prior: 0.5,
+    }
+}
+
+/// A bundle as a busy site would have it: Zipf-like counters, some hundred authors.
+#[must_use]
+pub fn bundle(seed: u64, rows: usize) -> Bundle {
+    let mut random = SplitMix(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1);
+    let tags: Vec<String> = (0..40).map(|tag| format!("topic{tag}")).collect();
+    let mut candidates = Candidates::default();
+    for row in 0..rows {
+        let impressions = (50_000.0 / (1.0 + random.unit() * 400.0)) as f32;
+        let likes = (impressions * random.unit() as f32 * 0.1).floor();
+        let views = (impressions * 0.6).floor();
+        let picked = [random.below(40) as usize, random.below(40) as usize];
+        let id = (10_000_000 + seed * 100_000 + row as u64 * 37).to_string();
+        let author = random.below(300).to_string();
+        candidates.push(&NewCandidate {
+            id: &id,
+            author: &author,
+            created_at_ms: NOW_MS - random.below(72 * 3_600_000) as i64,
+            sources: Sources(1 << random.below(5)),
+            kind: Kind::Video,
+            language: Some(["en", "de", "fr"][random.below(3) as usize]),
+            region: Some(["US", "DE", "FR"][random.below(3) as usize]),
+            tags: &[&tags[picked[0]], &tags[picked[1]]],
+            features: [
+                Some(likes),
+                Some((likes * 0.2).floor()),
+                Some((likes * 0.1).floor()),
+                Some(impressions.floor()),
+                Some((impressions * 0.3).floor()),
+                Some(views),
+                Some(views * random.unit() as f32),
+                Some(random.below(5) as f32),
+                None,
+                None,
+            ],
+        });
+    }
+    let mut follows: Vec<u32> = (0..100).map(|_| random.below(1 << 32) as u32).collect();
+    follows.sort_unstable();
+    Bundle {
+        user: Some(format!("user{seed}")),
+        made_at_ms: NOW_MS,
+        position: 1,
+        completion_prior: 0.5,
+        follows,
+        hidden_authors: vec![id_hash("hidden")],
+        removed_items: Vec::new(),
+        applied_events: Vec::new(),
+        candidates,
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the same sequence natively and in WASM.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// The exports that `benches/js/v8.mjs` calls.
+#[cfg(target_arch = "wasm32")]
+#[allow(unsafe_code, reason = "an export needs an unmangled name")]
+mod exports {
+    use super::{Work, Workload};
+    use std::cell::RefCell;
+
+    thread_local! {
+        static WORKLOAD: RefCell<Option<Workload>> = const { RefCell::new(None) };
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn prepare(work: u32, rows: u32) {
+        let work = match work {
+            0 => Work::Rank,
+            1 => Work::Score,
+            2 => Work::Encode,
+            _ => Work::Decode,
+        };
+        WORKLOAD.set(Some(Workload::new(work, rows as usize)));
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn run(index: u32) -> u64 {
+        WORKLOAD.with_borrow(|workload| {
+            workload.as_ref().map_or(0, |workload| workload.run(index as usize))
+        })
+    }
+}
