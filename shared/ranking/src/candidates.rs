@@ -108,18 +108,29 @@ impl Texts {
     /// The string at `index`; empty where there is none.
     #[must_use]
     pub fn get(&self, index: usize) -> &str {
-        let Some(&end) = self.ends.get(index) else { return "" };
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        core::str::from_utf8(self.bytes_of(index)).unwrap_or("")
+    }
+
+    /// The UTF-8 bytes of the string at `index`; empty where there is none.
+    #[must_use]
+    pub fn bytes_of(&self, index: usize) -> &[u8] {
+        let Some(&end) = self.ends.get(index) else {
+            return &[];
+        };
+        let start = index
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied();
         self.bytes
             .get(start.unwrap_or(0) as usize..end as usize)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or("")
+            .unwrap_or(&[])
     }
 
     /// Appends `text` and returns its index.
     pub fn push(&mut self, text: &str) -> usize {
         self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
         self.ends.len() - 1
     }
 
@@ -190,6 +201,14 @@ pub struct NewCandidate<'a> {
     pub features: [Option<f32>; Feature::COUNT],
 }
 
+/// A row's places in the tables of authors and labels.
+pub(crate) struct RowIndices {
+    pub(crate) author: usize,
+    pub(crate) language: u16,
+    pub(crate) region: u16,
+    pub(crate) tags: Vec<u16>,
+}
+
 impl Candidates {
     /// Number of rows.
     #[must_use]
@@ -207,28 +226,47 @@ impl Candidates {
     /// sets keep their own index and use the columns.
     pub fn push(&mut self, row: &NewCandidate<'_>) {
         let author_hash = id_hash(row.author);
-        let author = match self.author_hashes.iter().position(|&hash| hash == author_hash) {
+        let author = match self
+            .author_hashes
+            .iter()
+            .position(|&hash| hash == author_hash)
+        {
             Some(index) => index,
             None => {
                 self.author_hashes.push(author_hash);
                 self.authors.push(row.author)
             }
         };
+        let language = row.language.map_or(NO_LABEL, |label| self.label(label));
+        let region = row.region.map_or(NO_LABEL, |label| self.label(label));
+        let tags = row.tags.iter().map(|tag| self.label(tag)).collect();
+        let indices = RowIndices {
+            author,
+            language,
+            region,
+            tags,
+        };
+        self.push_indexed(row, id_hash(row.id), indices);
+    }
+
+    /// Appends a row whose author and labels were looked up.
+    pub(crate) fn push_indexed(&mut self, row: &NewCandidate<'_>, id: u64, indices: RowIndices) {
         self.ids.push(row.id);
-        self.id_hashes.push(id_hash(row.id));
-        self.author.push(u32::try_from(author).unwrap_or(u32::MAX));
+        self.id_hashes.push(id);
+        self.author
+            .push(u32::try_from(indices.author).unwrap_or(u32::MAX));
         self.created_at_ms.push(row.created_at_ms);
         self.sources.push(row.sources);
         self.kind.push(row.kind);
-        let language = row.language.map_or(NO_LABEL, |label| self.label(label));
-        let region = row.region.map_or(NO_LABEL, |label| self.label(label));
-        self.language.push(language);
-        self.region.push(region);
-        let mut tags: Vec<u16> = row.tags.iter().map(|tag| self.label(tag)).collect();
+        self.language.push(indices.language);
+        self.region.push(indices.region);
+        let mut tags = indices.tags;
+        tags.retain(|&tag| tag != NO_LABEL);
         tags.sort_unstable();
         tags.dedup();
         self.tags.extend_from_slice(&tags);
-        self.tag_ends.push(u32::try_from(self.tags.len()).unwrap_or(u32::MAX));
+        self.tag_ends
+            .push(u32::try_from(self.tags.len()).unwrap_or(u32::MAX));
         let mut present = 0;
         for feature in Feature::ALL {
             let value = row.features[feature as usize];
@@ -253,15 +291,22 @@ impl Candidates {
     #[must_use]
     pub fn tags_of(&self, row: usize) -> &[u16] {
         let end = self.tag_ends.get(row).copied().unwrap_or(0) as usize;
-        let start =
-            row.checked_sub(1).and_then(|before| self.tag_ends.get(before)).map_or(0, |&at| at);
+        let start = row
+            .checked_sub(1)
+            .and_then(|before| self.tag_ends.get(before))
+            .map_or(0, |&at| at);
         self.tags.get(start as usize..end).unwrap_or(&[])
     }
 
     /// The row's value of `feature`; `None` where it was not given.
     #[must_use]
     pub fn feature(&self, row: usize, feature: Feature) -> Option<f32> {
-        let given = self.present.get(row).is_some_and(|bits| bits >> feature as u16 & 1 == 1);
-        given.then(|| self.columns[feature as usize].get(row).copied()).flatten()
+        let given = self
+            .present
+            .get(row)
+            .is_some_and(|bits| bits >> feature as u16 & 1 == 1);
+        given
+            .then(|| self.columns[feature as usize].get(row).copied())
+            .flatten()
     }
 }

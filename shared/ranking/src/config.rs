@@ -1,10 +1,37 @@
 //! Ranking configurations: every weight, half-life, cap and window by name and version.
 
+mod fields;
+mod json;
+
 use alloc::string::String;
+
+pub use self::json::ConfigError;
+
+/// The cursor carries the authors of so many positions across pages, less one.
+pub const AUTHOR_WINDOW_MAX: u32 = 20;
+
+/// Bounds the work of variety.
+pub const VARIETY_DISPLACEMENT_MAX: u32 = 50;
 
 /// A named, versioned set of parameters; an experiment arm is another one.
 ///
 /// [`RankingConfig::default`] is the seed configuration of the design, `default@1`.
+///
+/// In JSON every field may be left out and then has its default; unknown fields are
+/// refused. Weights are given for all kinds at once and, where a kind differs, in
+/// `by_kind`:
+///
+/// ```
+/// use edgewise_ranking::{Kind, RankingConfig};
+/// let config = RankingConfig::from_json(
+///     r#"{"name": "fresher", "feed": {"freshness": 0.5, "by_kind": {"dataset": {"freshness": 0.1}}}}"#,
+/// )?;
+/// assert_eq!(config.feed[Kind::Video as usize].freshness, 0.5);
+/// assert_eq!(config.feed[Kind::Dataset as usize].freshness, 0.1);
+/// let error = RankingConfig::from_json(r#"{"selection": {"variety_lambda": 2}}"#).unwrap_err();
+/// assert_eq!(error.to_string(), "selection.variety_lambda must be a number from 0 to 1, not 2");
+/// # Ok::<(), edgewise_ranking::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankingConfig {
     /// Name, 1 to 64 bytes.
@@ -166,7 +193,11 @@ impl Default for RankingConfig {
         Self {
             name: String::from("default"),
             version: 1,
-            feed: [FeedWeights { freshness: 0.30, engagement: 0.40, affinity: 0.30 }; 4],
+            feed: [FeedWeights {
+                freshness: 0.30,
+                engagement: 0.40,
+                affinity: 0.30,
+            }; 4],
             video: [VideoWeights {
                 freshness: 0.15,
                 completion: 0.40,

@@ -4,19 +4,34 @@
 //! No clock, no I/O, no randomness, no hash order: everything is an argument, so
 //! the same input gives the same bits natively, in workerd, in wasmtime and in a
 //! browser. Floating point goes through `libm`; features are `f32`, scores `f64`.
+//!
+//! A ranking goes through `eligible` (removal rules and filters), [`score()`] (the
+//! formula), `order` (the total order) and `select` (caps, variety, explore slots).
 
 extern crate alloc;
 
 pub mod candidates;
 pub mod config;
+mod eligible;
+pub mod explain;
 pub mod feature;
 pub mod hot;
 pub mod id;
+mod index;
+pub mod merge;
+mod order;
 pub mod query;
+mod rank;
+pub mod score;
+mod select;
 
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
 pub use config::{HotWindow, RankingConfig};
-pub use feature::Feature;
+pub use explain::{Contribution, explain};
+pub use feature::{Feature, schema_hash};
 pub use hot::HotSum;
 pub use id::{id_hash, short_hash};
+pub use merge::{Merged, Merger};
 pub use query::{Model, Placement, Profile, Query, Ranked, Ranking, Removed, Selection};
+pub use rank::rank;
+pub use score::{Scored, score};

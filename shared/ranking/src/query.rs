@@ -107,6 +107,8 @@ pub struct Removed {
     pub shown: u32,
     /// Not of the asked tag, language or region.
     pub filtered: u32,
+    /// Rows whose id an earlier row has.
+    pub repeated: u32,
 }
 
 /// A ranked page.
@@ -120,4 +122,25 @@ pub struct Ranking {
     pub removed: Removed,
     /// Numbers that were bad and took their default.
     pub degradations: u32,
+}
+
+impl Default for Query<'_> {
+    /// The first page of 20 by the `feed` profile for nobody in particular.
+    fn default() -> Self {
+        Self {
+            limit: 20,
+            profile: Profile::Feed,
+            selection: Selection::Diverse,
+            own_author: None,
+            removed_items: &[],
+            hidden_authors: &[],
+            shown: None,
+            tag: None,
+            language: None,
+            region: None,
+            position: 0,
+            recent_authors: &[],
+            completion_prior: 0.5,
+        }
+    }
 }

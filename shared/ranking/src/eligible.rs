@@ -1,0 +1,179 @@
+//! Removal rules and filters: which candidates may be ranked at all.
+
+use alloc::vec::Vec;
+
+use crate::candidates::{Candidates, NO_LABEL};
+use crate::index::HashIndex;
+use crate::order::Entry;
+use crate::query::{Query, Removed};
+use crate::score::Scorer;
+
+/// Candidates that survived the removal rules, scored.
+pub(crate) struct Eligible {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) removed: Removed,
+    pub(crate) degradations: u32,
+}
+
+/// Applies the rules in the order of [`Removed`]'s fields, and scores what is left.
+pub(crate) fn eligible(
+    query: &Query<'_>,
+    candidates: &Candidates,
+    scorer: &Scorer<'_>,
+) -> Eligible {
+    let authors = author_rules(query, candidates);
+    let items = ItemRule::new(query.removed_items);
+    let filter = Filter::new(query, candidates);
+    let mut seen = HashIndex::with_capacity(candidates.len());
+    let mut entries = Vec::with_capacity(candidates.len());
+    let mut removed = Removed::default();
+    let mut degradations = u32::from(scorer.prior_degraded);
+    for row in 0..candidates.len() {
+        let id = candidates.id_hashes.get(row).copied().unwrap_or(0);
+        let author = candidates
+            .author
+            .get(row)
+            .map_or(usize::MAX, |&author| author as usize);
+        let author = author.min(candidates.authors.len());
+        let rule = authors.get(author).copied().unwrap_or(AuthorRule::Keep);
+        if rule == AuthorRule::Own {
+            removed.own += 1;
+        } else if items.removes(id) {
+            removed.items += 1;
+        } else if rule == AuthorRule::Hidden {
+            removed.hidden_authors += 1;
+        } else if query.shown.is_some_and(|was_shown| was_shown(id)) {
+            removed.shown += 1;
+        } else if !filter.keeps(candidates, row) {
+            removed.filtered += 1;
+        } else if seen.find(id, |_| true).is_some() {
+            removed.repeated += 1;
+        } else {
+            seen.insert(id);
+            let terms = scorer.terms(row);
+            degradations = degradations.saturating_add(terms.degradations);
+            entries.push(Entry::new(terms.score(), row as u32, author as u32));
+        }
+    }
+    Eligible {
+        entries,
+        removed,
+        degradations,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AuthorRule {
+    Keep,
+    Own,
+    Hidden,
+}
+
+/// One verdict an author, so that rows need no search.
+fn author_rules(query: &Query<'_>, candidates: &Candidates) -> Vec<AuthorRule> {
+    let rule = |author: &u64| {
+        if query.own_author == Some(*author) {
+            AuthorRule::Own
+        } else if query.hidden_authors.binary_search(author).is_ok() {
+            AuthorRule::Hidden
+        } else {
+            AuthorRule::Keep
+        }
+    };
+    candidates.author_hashes.iter().map(rule).collect()
+}
+
+/// 16,384 bits: with 2,000 items removed one miss in eight needs a search.
+const BITMAP_WORDS: usize = 256;
+
+/// Membership in a sorted list of hashes, behind a bitmap that answers most misses:
+/// a user has seen thousands of items, and few of them are still candidates.
+struct ItemRule<'a> {
+    sorted: &'a [u64],
+    bits: [u64; BITMAP_WORDS],
+}
+
+impl<'a> ItemRule<'a> {
+    fn new(sorted: &'a [u64]) -> Self {
+        let mut bits = [0; BITMAP_WORDS];
+        for &hash in sorted {
+            bits[Self::word(hash)] |= Self::bit(hash);
+        }
+        Self { sorted, bits }
+    }
+
+    #[inline]
+    fn removes(&self, hash: u64) -> bool {
+        self.bits[Self::word(hash)] & Self::bit(hash) != 0
+            && self.sorted.binary_search(&hash).is_ok()
+    }
+
+    fn word(hash: u64) -> usize {
+        (hash >> 6) as usize % BITMAP_WORDS
+    }
+
+    fn bit(hash: u64) -> u64 {
+        1 << (hash % 64)
+    }
+}
+
+/// What the request asked for, as label indices.
+struct Filter {
+    tag: Asked,
+    language: Asked,
+    region: Asked,
+}
+
+/// A label that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Anything,
+    /// No candidate has it.
+    Unknown,
+    Label(u16),
+}
+
+impl Asked {
+    fn new(label: Option<&str>, candidates: &Candidates) -> Self {
+        let Some(label) = label else {
+            return Self::Anything;
+        };
+        let bytes = label.as_bytes();
+        let labels = &candidates.labels;
+        let index = (0..labels.len()).find(|&index| labels.bytes_of(index) == bytes);
+        match index.and_then(|index| u16::try_from(index).ok()) {
+            Some(index) if index != NO_LABEL => Self::Label(index),
+            _ => Self::Unknown,
+        }
+    }
+
+    fn keeps(self, is_label: impl Fn(u16) -> bool) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Unknown => false,
+            Self::Label(label) => is_label(label),
+        }
+    }
+}
+
+impl Filter {
+    fn new(query: &Query<'_>, candidates: &Candidates) -> Self {
+        Self {
+            tag: Asked::new(query.tag, candidates),
+            language: Asked::new(query.language, candidates),
+            region: Asked::new(query.region, candidates),
+        }
+    }
+
+    #[inline]
+    fn keeps(&self, candidates: &Candidates, row: usize) -> bool {
+        self.tag
+            .keeps(|label| candidates.tags_of(row).contains(&label))
+            && self
+                .language
+                .keeps(|label| candidates.language.get(row) == Some(&label))
+            && self
+                .region
+                .keeps(|label| candidates.region.get(row) == Some(&label))
+    }
+}

@@ -1,0 +1,224 @@
+//! The two formulas, term by term.
+//!
+//! A term is a weight times a value derived from stored facts; the score is the sum
+//! of the terms from left to right in the order the design writes them. `explain`
+//! reads the same terms, so what it shows sums to the score bit by bit.
+
+use crate::candidates::{Candidates, Kind};
+use crate::config::RankingConfig;
+use crate::feature::Feature;
+use crate::query::Profile;
+
+/// The prior of `completion` where the catalogue has none, and of `deep`.
+const PRIOR_DEFAULT: f64 = 0.5;
+
+const MS_PER_HOUR: f64 = 3_600_000.0;
+
+/// A row's score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// Never NaN and never `-0.0`; what is not finite sinks to `-inf`.
+    pub score: f64,
+    /// Numbers the formula read that were bad and took their default.
+    pub degradations: u32,
+}
+
+/// Scores one row. `prior` is the catalogue's mean watch ratio, 0..=1; `now_ms` is
+/// domain time, Unix ms. A row that does not exist scores as one without any fact.
+///
+/// [`crate::rank()`] gives every item exactly this score.
+#[must_use]
+pub fn score(
+    profile: Profile,
+    candidates: &Candidates,
+    row: usize,
+    config: &RankingConfig,
+    prior: f64,
+    now_ms: i64,
+) -> Scored {
+    let scorer = Scorer::new(profile, candidates, config, prior, now_ms);
+    let terms = scorer.terms(row);
+    Scored {
+        score: terms.score(),
+        degradations: terms.degradations + u32::from(scorer.prior_degraded),
+    }
+}
+
+/// Names of the profile's terms, in the order they are summed.
+pub(crate) const fn term_names(profile: Profile) -> &'static [&'static str] {
+    match profile {
+        Profile::Feed => &["freshness", "engagement", "affinity"],
+        Profile::Video => &["freshness", "completion", "engagement", "affinity", "deep"],
+    }
+}
+
+/// The terms of one row; entries beyond the profile's are weight and value 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) values: [f64; 5],
+    pub(crate) weights: [f64; 5],
+    pub(crate) count: usize,
+    pub(crate) degradations: u32,
+}
+
+impl Terms {
+    /// Weight times value. Never `-0.0`, so that a sum may start at 0 or at the first term.
+    #[inline]
+    pub(crate) fn contribution(&self, term: usize) -> f64 {
+        self.weights[term] * self.values[term] + 0.0
+    }
+
+    /// The sum from left to right; `-inf` where it is not finite.
+    #[inline]
+    pub(crate) fn score(&self) -> f64 {
+        let mut sum = 0.0;
+        for term in 0..self.count {
+            sum += self.contribution(term);
+        }
+        if sum.is_finite() {
+            sum
+        } else {
+            f64::NEG_INFINITY
+        }
+    }
+}
+
+/// What is the same for all rows of a request.
+pub(crate) struct Scorer<'a> {
+    profile: Profile,
+    candidates: &'a Candidates,
+    config: &'a RankingConfig,
+    prior: f64,
+    /// The formula reads the prior and it was not a ratio.
+    pub(crate) prior_degraded: bool,
+    now_ms: i64,
+}
+
+impl<'a> Scorer<'a> {
+    pub(crate) fn new(
+        profile: Profile,
+        candidates: &'a Candidates,
+        config: &'a RankingConfig,
+        prior: f64,
+        now_ms: i64,
+    ) -> Self {
+        let is_ratio = (0.0..=1.0).contains(&prior);
+        Self {
+            profile,
+            candidates,
+            config,
+            prior: if is_ratio { prior } else { PRIOR_DEFAULT },
+            prior_degraded: !is_ratio && profile == Profile::Video,
+            now_ms,
+        }
+    }
+
+    /// The row's terms in the design's order.
+    #[inline]
+    pub(crate) fn terms(&self, row: usize) -> Terms {
+        let kind = self
+            .candidates
+            .kind
+            .get(row)
+            .copied()
+            .unwrap_or(Kind::Video) as usize;
+        let mut facts = Facts {
+            candidates: self.candidates,
+            row,
+            degradations: 0,
+        };
+        let freshness = self.freshness(row);
+        let engagement = engagement(&mut facts);
+        let affinity = libm::log1p(facts.read(Feature::Interactions));
+        match self.profile {
+            Profile::Feed => {
+                let weights = &self.config.feed[kind];
+                Terms {
+                    values: [freshness, engagement, affinity, 0.0, 0.0],
+                    weights: [
+                        weights.freshness,
+                        weights.engagement,
+                        weights.affinity,
+                        0.0,
+                        0.0,
+                    ],
+                    count: 3,
+                    degradations: facts.degradations,
+                }
+            }
+            Profile::Video => {
+                let completion = self.completion(&mut facts);
+                let deep = 1.0 / (1.0 + libm::exp(-facts.read(Feature::DeepDot)));
+                let weights = &self.config.video[kind];
+                Terms {
+                    values: [freshness, completion, engagement, affinity, deep],
+                    weights: [
+                        weights.freshness,
+                        weights.completion,
+                        weights.engagement,
+                        weights.affinity,
+                        weights.deep,
+                    ],
+                    count: 5,
+                    degradations: facts.degradations,
+                }
+            }
+        }
+    }
+
+    /// exp(-decay * age_hours); an item from the future has age 0.
+    #[inline]
+    fn freshness(&self, row: usize) -> f64 {
+        let created_at_ms = self
+            .candidates
+            .created_at_ms
+            .get(row)
+            .copied()
+            .unwrap_or(i64::MIN);
+        let age_ms = self.now_ms.saturating_sub(created_at_ms).max(0);
+        let age_hours = age_ms as f64 / MS_PER_HOUR;
+        libm::exp(-self.config.freshness_decay_per_hour * age_hours)
+    }
+
+    /// (sum of min(1, watch/duration) + views * prior) / (timed views + views).
+    #[inline]
+    fn completion(&self, facts: &mut Facts<'_>) -> f64 {
+        let prior_views = self.config.completion_prior_views;
+        (facts.read(Feature::WatchRatioSum) + prior_views * self.prior)
+            / (facts.read(Feature::TimedViews) + prior_views)
+    }
+}
+
+/// log1p((likes + 2*comments + 3*shares) / max(impressions, 1)).
+#[inline]
+fn engagement(facts: &mut Facts<'_>) -> f64 {
+    let acts = facts.read(Feature::Likes)
+        + 2.0 * facts.read(Feature::Comments)
+        + 3.0 * facts.read(Feature::Shares);
+    let impressions = facts.read(Feature::Impressions);
+    libm::log1p(acts / if impressions > 1.0 { impressions } else { 1.0 })
+}
+
+/// Reads a row's facts and counts the bad ones.
+struct Facts<'a> {
+    candidates: &'a Candidates,
+    row: usize,
+    degradations: u32,
+}
+
+impl Facts<'_> {
+    #[inline]
+    fn read(&mut self, feature: Feature) -> f64 {
+        let spec = feature.spec();
+        let value = match self.candidates.feature(self.row, feature) {
+            None => spec.default,
+            // NaN is in no range.
+            Some(value) if value >= spec.min && value <= spec.max => value,
+            Some(_) => {
+                self.degradations += 1;
+                spec.default
+            }
+        };
+        f64::from(value)
+    }
+}

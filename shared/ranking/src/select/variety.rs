@@ -1,0 +1,87 @@
+//! Tag variety by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
+
+use crate::candidates::Candidates;
+use crate::order::Entry;
+
+/// A row's tags as a set of 64 bits: disjoint bits mean disjoint tags.
+pub(crate) fn tag_mask(candidates: &Candidates, row: u32) -> u64 {
+    candidates
+        .tags_of(row as usize)
+        .iter()
+        .fold(0, |mask, &tag| mask | 1 << (tag % 64))
+}
+
+/// Jaccard index of two ascending runs of tags; 0 where both are empty.
+pub(crate) fn jaccard(a: &[u16], b: &[u16]) -> f64 {
+    let (mut i, mut j, mut shared) = (0, 0, 0_usize);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        shared += usize::from(x == y);
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
+    if shared == 0 {
+        0.0
+    } else {
+        shared as f64 / (a.len() + b.len() - shared) as f64
+    }
+}
+
+/// Maps scores to 0..=1 over all eligible candidates, so that the result does not
+/// depend on the page size. Sunk scores map to 0, and all to 0 where all are equal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MinMax {
+    low: f64,
+    span: f64,
+}
+
+impl MinMax {
+    pub(crate) fn over(entries: &[Entry]) -> Self {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for score in entries
+            .iter()
+            .map(|entry| entry.score())
+            .filter(|score| score.is_finite())
+        {
+            low = if score < low { score } else { low };
+            high = if score > high { score } else { high };
+        }
+        let span = high - low;
+        Self {
+            low,
+            span: if span.is_finite() { span } else { 0.0 },
+        }
+    }
+
+    pub(crate) fn of(self, score: f64) -> f64 {
+        if self.span > 0.0 && score.is_finite() {
+            (score - self.low) / self.span
+        } else {
+            0.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jaccard_of_sorted_tags() {
+        assert_eq!(jaccard(&[1, 2, 3], &[2, 3, 4]), 0.5);
+        assert_eq!(jaccard(&[1], &[1]), 1.0);
+        assert_eq!(jaccard(&[1], &[2, 3]), 0.0);
+        assert_eq!(jaccard(&[], &[]), 0.0);
+    }
+
+    #[test]
+    fn min_max_ignores_sunk_scores() {
+        let entries = [2.0, f64::NEG_INFINITY, 6.0].map(|score| Entry::new(score, 0, 0));
+        let scale = MinMax::over(&entries);
+        assert_eq!(
+            [6.0, 4.0, 2.0, f64::NEG_INFINITY].map(|s| scale.of(s)),
+            [1.0, 0.5, 0.0, 0.0]
+        );
+        assert_eq!(MinMax::over(&entries[..1]).of(2.0), 0.0);
+        assert_eq!(MinMax::over(&[]).of(2.0), 0.0);
+    }
+}
