@@ -1,7 +1,7 @@
 // Builds the client and the page into edge/page/dist: plain files that any static host can serve.
 // Run with `node edge/page/build.mjs` from anywhere.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,8 +21,10 @@ function compile(project) {
 }
 
 compile(client);
-if (existsSync(dist)) rmSync(dist, { recursive: true });
-mkdirSync(dist);
+mkdirSync(dist, { recursive: true });
+for (const file of readdirSync(dist)) {
+  if (file !== "demo.json") rmSync(join(dist, file), { recursive: true }); // the demo put that one there
+}
 compile(page);
 for (const file of ["index.html", "app.css", "favicon.svg"]) copyFileSync(join(page, file), join(dist, file));
 copyFileSync(join(client, "dist", "index.js"), join(dist, "client.js"));

@@ -38,7 +38,7 @@ let stream: Stream | undefined;
 // ---- what the lists are made of ------------------------------------------------------------
 
 async function feedBatch(page: FeedPage, before: number, signal: AbortSignal): Promise<Batch> {
-  observe(page["now"] ?? page["now_ms"] ?? page["generated_at"] ?? page.meta.headers.get("edgewise-now"));
+  observe(page["now_ms"] ?? Number(page.meta.headers.get("edgewise-now")));
   const facts = await factsOf(edge, page.items.map(({ id }) => id), signal);
   const served = servedOf(page);
   const { model, config, rung, request_id: requestId } = page;
@@ -82,10 +82,10 @@ async function firstTrending(signal: AbortSignal): Promise<Batch> {
 let announceTimer: ReturnType<typeof setTimeout> | undefined;
 
 /** Says it to screen readers and, for a moment, at the foot of the page. */
-function announce(message: string): void {
+function announce(message: string, visible = true): void {
   const live = byId("live");
   live.textContent = message;
-  live.classList.add("shown");
+  live.classList.toggle("shown", visible);
   clearTimeout(announceTimer);
   announceTimer = setTimeout(() => live.classList.remove("shown"), 3_500);
 }
@@ -105,6 +105,7 @@ function showNotice(kind: "calm" | "trouble" | undefined, message = "", action?:
 }
 
 function settled(served: Served | undefined, error: unknown, retry: () => void): void {
+  byId("strip").toggleAttribute("data-old", Boolean(error));
   if (error) {
     const again = el("button", { class: "button", testid: "retry", attrs: { type: "button" }, on: { click: retry } }, "Try again");
     return showNotice("trouble", wordsFor(error), again);
@@ -153,6 +154,7 @@ function show(): void {
     byId(`tab-${name}`).tabIndex = name === tab ? 0 : -1;
   }
   byId("panel").setAttribute("aria-labelledby", `tab-${tab}`);
+  document.body.dataset["tab"] = tab;
   byId("windows").hidden = tab !== "trending";
   for (const name of WINDOWS) byId(`window-${name}`).setAttribute("aria-pressed", String(name === hotWindow));
   byId("tag-filter").hidden = !tag;
@@ -263,15 +265,25 @@ async function loadDemo(): Promise<Demo> {
   }
 }
 
+/** A replay's feed is told in its own time, which hot lists state; a silent service costs a moment. */
+async function learnClock(): Promise<void> {
+  try {
+    const { generated_at: statedAt } = await new Edgewise({ storage: null, timeoutMs: 1_500 }).trending({ limit: 1 });
+    observe(statedAt);
+  } catch {
+    // Ages are then told by the wall's clock.
+  }
+}
+
 function showDemo(demo: Demo): void {
   const users = (Array.isArray(demo.users) ? demo.users : []).map((user) => (typeof user === "string" ? { id: user, name: undefined } : user));
   known = new Set(users.map(({ id }) => id));
   fill(byId("users"), ...users.map(({ id, name }) => el("option", { attrs: { value: id } }, name)));
   const about = byId("about");
-  const said = [demo.generated && "Generated content: the people, posts and pictures here were made by a program. The ranking is real.", demo.note];
-  about.hidden = !said.some(Boolean);
+  const note = demo.note ?? (demo.generated ? "The people, posts and pictures here were made by a program; the ranking is real." : "");
+  about.hidden = !note;
   about.dataset["generated"] = String(Boolean(demo.generated));
-  fill(about, ...said.map((sentence) => sentence && el("p", {}, sentence)));
+  fill(about, el("p", {}, demo.generated && el("strong", {}, "Generated content"), note));
   const title = demo.title ?? demo.dataset;
   byId("dataset").textContent = title ?? "";
   if (title) document.title = `${title} · Edgewise`;
@@ -306,7 +318,8 @@ async function start(): Promise<void> {
   });
   addEventListener("offline", () => showNotice("trouble", wordsFor(undefined)));
   addEventListener("online", () => (stream?.cards.length ? showNotice(undefined) : show()));
-  showDemo(await loadDemo());
+  const [demo] = await Promise.all([loadDemo(), learnClock()]);
+  showDemo(demo);
   const [someone] = known;
   switchUser(place.get("user") || stored("user") || someone || `visitor-${crypto.randomUUID().slice(0, 8)}`);
   const item = place.get("item");

@@ -27,7 +27,8 @@ export interface Shown {
 export interface Host {
   edge: Edgewise;
   opinions: Opinions;
-  announce(message: string): void;
+  /** Says it to screen readers, and unless `visible` is false shows it for a moment. */
+  announce(message: string, visible?: boolean): void;
   openDetail(shown: Shown, from: HTMLElement): void;
   filterByTag(tag: string): void;
   authorHidden(author: string): void;
@@ -59,7 +60,7 @@ export class Card {
     this.#follow = el("button", {
       class: "text-button", testid: "follow", attrs: { type: "button" }, on: { click: () => this.follow() },
     });
-    this.#why = ranked && iconButton("why", "Why is this here?", "why", () => this.why());
+    this.#why = ranked && iconButton("why", "Why is this here?", "why", () => this.why(), el("span", {}, "Why"));
     this.#why?.setAttribute("aria-expanded", "false");
     this.#body = el("div", { class: "card-body" }, this.#heading(), this.#byline(), this.#tags(), this.#actions());
     this.root = el(
@@ -114,9 +115,9 @@ export class Card {
       el("h2", { class: "title", attrs: { id: `title-${shown.position}` } }, open),
       el(
         "span",
-        { class: "score", testid: "score", attrs: { title: `Score ${shown.score}` } },
-        el("span", { class: "visually-hidden" }, "Score "),
-        format.score(shown.score),
+        { class: "score", testid: "score", attrs: { title: `${shown.hot ? "Hot score" : "Score"} ${shown.score}` } },
+        el("span", { class: "visually-hidden" }, shown.hot ? "Hot score " : "Score "),
+        format.score(shown.score, shown.hot && shown.score >= 10 ? 1 : 3),
         terms.length ? ribbon(terms) : null,
       ),
     );
@@ -124,6 +125,7 @@ export class Card {
 
   #byline(): HTMLElement {
     const { author, facts, ranked } = this.shown;
+    const created = facts?.created_at;
     const kind = facts?.kind && facts.kind !== "post" ? facts.kind : undefined;
     const explore = ranked?.propensity !== undefined || ranked?.sources.includes("explore");
     return el(
@@ -131,7 +133,7 @@ export class Card {
       { class: "byline" },
       el("span", { class: "author", testid: "author" }, nameOf(this.shown)),
       this.#follow,
-      facts && el("span", { class: "age" }, format.age(facts.created_at, now())),
+      created !== undefined && el("time", { class: "age", attrs: { title: format.date(created) } }, format.age(created, now())),
       kind && el("span", { class: "kind" }, kind),
       explore && el("span", { class: "kind new" }, "new"),
       el("span", { class: "visually-hidden" }, `by ${author}`),
@@ -156,7 +158,7 @@ export class Card {
       iconButton("share", "Share", "share", () => void this.share(), shares),
       el("span", { class: "gap" }),
       this.#why,
-      iconButton("similar", "Similar items", "similar", (event) => this.similar(event.currentTarget as HTMLElement)),
+      iconButton("similar", "Similar items", "similar", (event) => this.similar(event.currentTarget as HTMLElement), el("span", { class: "wide" }, "Similar")),
       iconButton("hide", "Hide this item", "hide", () => this.hide()),
       iconButton("mute", `Hide everything by ${nameOf(this.shown)}`, "hide-author", () => this.hideAuthor()),
     );
@@ -271,6 +273,7 @@ export class Card {
   hideAuthor(): void {
     const { author } = this.shown;
     void this.#track({ type: "hide", author });
+    this.#leave(`Everything by ${nameOf(this.shown)} is hidden.`);
     this.host.authorHidden(author);
   }
 
@@ -283,8 +286,10 @@ export class Card {
     this.root.classList.add("gone");
     this.root.dataset["testid"] = "card-gone";
     this.root.removeAttribute("aria-labelledby");
+    const hadFocus = this.root.contains(document.activeElement);
     fill(this.root, el("p", { class: "gone-text" }, message, action));
-    this.host.announce(message);
+    if (hadFocus) this.root.focus({ preventScroll: true });
+    this.host.announce(message, false);
     this.close();
   }
 
@@ -302,6 +307,7 @@ export class Card {
     const { ranked, origin, position } = this.shown;
     if (!ranked || !origin) return;
     if (this.#panel) {
+      if (this.#panel.contains(document.activeElement)) this.root.focus({ preventScroll: true });
       this.#panel.remove();
       this.#panel = undefined;
     } else {

@@ -19,7 +19,13 @@ export function age(createdMs: number, nowMs: number): string {
   if (minutes < 60) return `${Math.floor(minutes)} min`;
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
   if (minutes < 45 * 24 * 60) return `${Math.floor(minutes / 1_440)} d`;
-  return new Date(createdMs).toISOString().slice(0, 10);
+  return date(createdMs);
+}
+
+/** `2026-03-14`, or nothing for a time that no calendar has. */
+export function date(ms: number): string {
+  const day = new Date(ms);
+  return Number.isNaN(day.getTime()) ? "" : day.toISOString().slice(0, 10);
 }
 
 /** How old stored data is: `12 s`, `4 min`, `2.5 h`. */

@@ -86,7 +86,7 @@ export class Stream {
     this.#loading = loading;
     this.#list.setAttribute("aria-busy", String(loading));
     this.#more.disabled = loading;
-    this.#more.hidden = !this.#next || (loading && !this.cards.length);
+    this.#more.hidden = !this.#next || !this.cards.length; // before the first card the notice offers to retry
     this.#more.textContent = loading ? "Ranking …" : this.#failed ? "Try again" : "Show more";
     if (!loading) {
       // Observed anew, so that a page too short for the window is followed by the next.
@@ -107,7 +107,7 @@ export class Stream {
       this.#impressions.observe(card.root, { item: id, author, ...(requestId ? { request_id: requestId, position } : {}) });
     }
     if (!next) this.#foot.textContent = this.cards.length ? this.wording.end : this.wording.empty;
-    if (!first && items.length) this.host.announce(`${items.length} more items.`);
+    if (!first && items.length) this.host.announce(`${items.length} more items.`, false);
   }
 }
 

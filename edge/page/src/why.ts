@@ -39,10 +39,11 @@ export function termsOf(item: FeedItem): Term[] {
 /** A thin bar of the terms' shares: the reason at a glance. */
 export function ribbon(terms: readonly Term[]): HTMLElement {
   const bar = el("span", { class: "ribbon", attrs: { "aria-hidden": "true" } });
+  const sum = terms.reduce((total, { contribution }) => total + Math.max(0, contribution), 0);
   for (const term of terms) {
     if (term.contribution <= 0) continue;
     const part = el("span", { attrs: { "data-term": term.name } });
-    part.style.setProperty("flex-grow", String(term.contribution));
+    part.style.setProperty("flex-grow", String(term.contribution / sum));
     bar.append(part);
   }
   return bar;
