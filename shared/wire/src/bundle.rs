@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use edgewise_ranking::Candidates;
 
+mod codec;
+
 /// Candidates of a user, or of a segment, with what ranking needs to know of the user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bundle {
@@ -27,21 +29,4 @@ pub struct Bundle {
     pub applied_events: Vec<u32>,
     /// The candidates, merged and capped.
     pub candidates: Candidates,
-}
-
-impl Bundle {
-    /// Bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Reads.
-    ///
-    /// # Errors
-    ///
-    /// Why.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, crate::DecodeError> {
-        Err(crate::DecodeError::Checksum)
-    }
 }

@@ -72,7 +72,7 @@ impl Cursor {
     }
 
     /// Reads a token's payload; only bytes that were signed come here, and fuzzed ones.
-    pub(crate) fn from_payload(payload: &[u8]) -> Option<Self> {
+    fn from_payload(payload: &[u8]) -> Option<Self> {
         let (subject, rest) = payload.split_first_chunk::<8>()?;
         let (position, rest) = rest.split_first_chunk::<4>()?;
         let (&count, mut rest) = rest.split_first()?;
@@ -97,9 +97,83 @@ impl Cursor {
     }
 }
 
-/// Reads `payload` as if its signature had been right: the fuzz target's way in.
-#[doc(hidden)]
-#[must_use]
-pub fn fuzz_payload(payload: &[u8]) -> bool {
-    Cursor::from_payload(payload).is_some()
+/// Reads a token's payload without its signature: the fuzz target's way in.
+pub(crate) fn from_payload(payload: &[u8]) -> Option<Cursor> {
+    Cursor::from_payload(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples::{self, keys};
+
+    #[test]
+    fn a_full_cursor_is_under_its_limit_and_comes_back() {
+        let cursor = samples::cursor(1_200);
+        let token = cursor.encode(&keys());
+        std::println!("a full cursor has {} characters", token.len());
+        assert!(token.len() <= 3_000, "{}", token.len());
+        assert_eq!(cursor.position, 1_200);
+        assert_eq!(Cursor::decode(&token, &keys(), cursor.subject), Ok(cursor));
+    }
+
+    #[test]
+    fn a_cursor_of_another_user_is_refused() {
+        let token = samples::cursor(3).encode(&keys());
+        assert_eq!(Cursor::decode(&token, &keys(), 0), Err(TokenError::Subject));
+    }
+
+    #[test]
+    fn a_session_is_no_cursor() {
+        let token = samples::session().encode(&keys());
+        let refused = Cursor::decode(&token, &keys(), samples::session().subject);
+        assert_eq!(refused, Err(TokenError::Signature));
+    }
+
+    #[test]
+    fn junk_is_refused_by_name() {
+        let check = |token: &str, error| {
+            assert_eq!(Cursor::decode(token, &keys(), 0), Err(error), "{token}");
+        };
+        check("", TokenError::Malformed);
+        check("AAAA", TokenError::Malformed);
+        check("not base64!", TokenError::Malformed);
+        check(&"A".repeat(4_097), TokenError::TooLong);
+        check(&"A".repeat(100), TokenError::UnknownVersion(0));
+        let other = Keys::from_secret("k2", &[7; 32]).unwrap();
+        check(&Cursor::new(0).encode(&other), TokenError::UnknownKey);
+        let other = Keys::from_secret("k1", &[8; 32]).unwrap();
+        check(&Cursor::new(0).encode(&other), TokenError::Signature);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_token_is_noticed() {
+        let cursor = samples::cursor(30);
+        let token = cursor.encode(&keys());
+        for at in 0..token.len() {
+            for bit in 0..7 {
+                let mut bytes = token.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let flipped = String::from_utf8(bytes).unwrap();
+                let read = Cursor::decode(&flipped, &keys(), cursor.subject);
+                assert!(read.is_err(), "bit {bit} of character {at}");
+            }
+            assert!(Cursor::decode(&token[..at], &keys(), cursor.subject).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_and_any_payload_are_read_without_a_panic(
+            text in ".{0,100}",
+            payload in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = Cursor::decode(&text, &keys(), 0);
+            let _ = Cursor::from_payload(&payload);
+            let sealed = seal(Purpose::Cursor, &payload, &keys());
+            let _ = Cursor::decode(&sealed, &keys(), 0);
+        }
+    }
 }

@@ -109,3 +109,163 @@ fn part<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, TokenError> {
     let bytes = decode_base64(text, JWT_CHARS_MAX)?;
     serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples::{NOW_MS, keys};
+
+    const NOW_S: i64 = NOW_MS / 1_000;
+
+    /// A token with any header and body, rightly signed.
+    fn signed(header: &serde_json::Value, body: &serde_json::Value) -> String {
+        let signed = format!("{}.{}", encode(header), encode(body));
+        let signature = URL_SAFE_NO_PAD.encode(keys().sign(&[signed.as_bytes()]));
+        format!("{signed}.{signature}")
+    }
+
+    #[track_caller]
+    fn check(
+        header: serde_json::Value,
+        body: serde_json::Value,
+        expected: Result<&str, TokenError>,
+    ) {
+        let sub = verify(&signed(&header, &body), &keys(), NOW_MS).map(|claims| claims.sub);
+        assert_eq!(sub, expected.map(str::to_string));
+    }
+
+    #[test]
+    fn a_signed_token_names_its_user() {
+        let claims = verify(&sign("anna", NOW_S + 60, &keys()), &keys(), NOW_MS).unwrap();
+        assert_eq!(claims.sub, "anna");
+        assert_eq!(claims.exp_s, Some((NOW_S + 60) as f64));
+    }
+
+    #[test]
+    fn the_token_of_another_implementation_is_taken() {
+        // PyJWT: jwt.encode({"sub": "anna", "exp": 1700000600}, bytes([7] * 32),
+        // algorithm="HS256", headers={"kid": "k1"}) has this header and claims.
+        let header = json!({ "alg": "HS256", "kid": "k1", "typ": "JWT" });
+        check(
+            header,
+            json!({ "sub": "anna", "exp": NOW_S + 600 }),
+            Ok("anna"),
+        );
+    }
+
+    #[test]
+    fn expiry_and_start_have_a_minute_of_leeway() {
+        let header = json!({ "alg": "HS256" });
+        let body = |exp: i64, nbf: i64| json!({ "sub": "u", "exp": exp, "nbf": nbf });
+        check(header.clone(), body(NOW_S - 59, NOW_S + 60), Ok("u"));
+        check(
+            header.clone(),
+            body(NOW_S - 60, NOW_S),
+            Err(TokenError::Expired),
+        );
+        check(
+            header.clone(),
+            body(NOW_S, NOW_S + 61),
+            Err(TokenError::NotYet),
+        );
+        check(header, json!({ "sub": "u" }), Ok("u"));
+    }
+
+    #[test]
+    fn only_hs256_is_taken() {
+        let body = json!({ "sub": "u" });
+        for alg in ["none", "None", "hs256", "HS512", "RS256", ""] {
+            check(
+                json!({ "alg": alg }),
+                body.clone(),
+                Err(TokenError::Algorithm),
+            );
+        }
+        check(
+            json!({ "alg": ["HS256"] }),
+            body.clone(),
+            Err(TokenError::Malformed),
+        );
+        let unsigned = format!("{}.{}.", encode(&json!({ "alg": "none" })), encode(&body));
+        assert_eq!(
+            verify(&unsigned, &keys(), NOW_MS),
+            Err(TokenError::Algorithm)
+        );
+        let unsigned = format!("{}.{}.", encode(&json!({ "alg": "HS256" })), encode(&body));
+        assert_eq!(
+            verify(&unsigned, &keys(), NOW_MS),
+            Err(TokenError::Signature)
+        );
+    }
+
+    #[test]
+    fn the_header_is_understood_or_refused() {
+        let body = json!({ "sub": "u" });
+        check(
+            json!({ "alg": "HS256", "kid": "k9" }),
+            body.clone(),
+            Err(TokenError::UnknownKey),
+        );
+        check(
+            json!({ "alg": "HS256", "crit": ["b64"] }),
+            body,
+            Err(TokenError::Malformed),
+        );
+    }
+
+    #[test]
+    fn the_subject_must_be_an_id() {
+        let header = json!({ "alg": "HS256" });
+        for sub in [
+            json!(5),
+            json!(""),
+            json!("a\nb"),
+            json!("x".repeat(65)),
+            json!(null),
+        ] {
+            check(
+                header.clone(),
+                json!({ "sub": sub }),
+                Err(TokenError::Malformed),
+            );
+        }
+        check(header.clone(), json!({}), Err(TokenError::Malformed));
+        check(
+            header,
+            json!({ "sub": "u", "exp": "soon" }),
+            Err(TokenError::Malformed),
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let token = sign("anna", NOW_S + 60, &keys());
+        for at in 0..token.len() {
+            for bit in 0..7 {
+                let mut bytes = token.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let flipped = String::from_utf8(bytes).unwrap();
+                assert!(
+                    verify(&flipped, &keys(), NOW_MS).is_err(),
+                    "bit {bit} of {at}"
+                );
+            }
+        }
+        assert_eq!(
+            verify(&"a".repeat(4_097), &keys(), NOW_MS),
+            Err(TokenError::TooLong)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in ".{0,100}", parts in "[A-Za-z0-9_.-]{0,100}") {
+            let _ = verify(&text, &keys(), NOW_MS);
+            let _ = verify(&parts, &keys(), NOW_MS);
+        }
+    }
+}

@@ -185,3 +185,69 @@ fn mac(secret: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     }
     mac
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const K1: &str = "a:AAAAAAAAAAAAAAAAAAAAAA";
+    const K2: &str = "b:AQEBAQEBAQEBAQEBAQEBAQ";
+
+    #[track_caller]
+    fn refused(text: &str, error: KeysError) {
+        assert_eq!(Keys::parse(text), Err(error));
+    }
+
+    #[test]
+    fn a_ring_is_read_and_written() {
+        let ring = format!("{K1},{K2}");
+        let keys = Keys::parse(&ring).unwrap();
+        assert_eq!(keys.signing_id(), "a");
+        assert_eq!(keys.to_text(), ring);
+        assert_eq!(Keys::parse(&format!(" {K1}== , ,{K2}\n")), Ok(keys));
+    }
+
+    #[test]
+    fn a_bad_ring_is_refused_without_its_secret() {
+        refused("", KeysError::Empty);
+        refused(" , ", KeysError::Empty);
+        refused("a", KeysError::NoColon(1));
+        refused(&format!("{K1},:x"), KeysError::BadId(2));
+        refused("a b:AAAA", KeysError::BadId(1));
+        refused("abcdefghijklmnopq:AAAA", KeysError::BadId(1));
+        refused("a:%%%", KeysError::NotBase64(String::from("a")));
+        refused("a:AAAA", KeysError::BadLength(String::from("a")));
+        refused(
+            &format!("{K1},{K1}"),
+            KeysError::Duplicate(String::from("a")),
+        );
+        let many: Vec<String> = (0..9).map(|n| K1.replace('a', &format!("k{n}"))).collect();
+        refused(&many.join(","), KeysError::TooMany);
+        assert_eq!(format!("{:?}", Keys::parse(K1).unwrap()), "[\"a\"]");
+    }
+
+    #[test]
+    fn the_first_signs_and_any_verifies() {
+        let old = Keys::parse(K1).unwrap();
+        let rotated = Keys::parse(&format!("{K2},{K1}")).unwrap();
+        let tag = old.sign(&[b"text"]);
+        assert!(rotated.verify("a", &[b"te", b"xt"], &tag));
+        assert!(rotated.verify_any(&[b"text"], &tag));
+        assert!(!rotated.verify("b", &[b"text"], &tag));
+        assert!(!rotated.verify("c", &[b"text"], &tag));
+        assert!(!rotated.verify("a", &[b"text"], &tag[..31]));
+        assert_ne!(rotated.sign(&[b"text"]), tag);
+    }
+
+    #[test]
+    fn hmac_sha256_is_the_one_of_rfc_4231() {
+        // Test case 6 has a longer key than we take; case 3: 20 bytes of 0xaa.
+        let keys = Keys::from_secret("a", &[0xaa; 20]).unwrap();
+        let tag = keys.sign(&[&[0xdd; 50]]);
+        let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"
+        );
+    }
+}

@@ -10,10 +10,13 @@ extern crate std;
 
 pub mod api;
 pub mod bundle;
+mod codec;
 pub mod counters;
 pub mod cursor;
 pub mod decode;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ids;
 pub mod internal;
 pub mod items;
@@ -31,6 +34,11 @@ pub mod served;
 pub mod session;
 pub mod shown;
 pub mod token;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod samples;
 
 pub use bundle::Bundle;
 pub use counters::Counters;

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use edgewise_ranking::HotSum;
 use edgewise_ranking::config::HotWindow;
 
+mod codec;
+
 /// A hot list as it is stored and sent to the edge; scores are computed when it is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HotList {
@@ -33,21 +35,4 @@ pub struct HotListItem {
     pub hot: HotSum,
     /// Domain time of its last event, Unix ms.
     pub last_event_ms: i64,
-}
-
-impl HotList {
-    /// Bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Reads.
-    ///
-    /// # Errors
-    ///
-    /// Why.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, crate::DecodeError> {
-        Err(crate::DecodeError::Checksum)
-    }
 }

@@ -6,6 +6,8 @@ use edgewise_ranking::{HotSum, Kind};
 
 use crate::counters::Counters;
 
+mod codec;
+
 /// What changed lately, for all users of a region.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overlay {
@@ -109,21 +111,4 @@ pub struct Purge {
     pub tag: u64,
     /// Wall time, Unix ms.
     pub before_ms: i64,
-}
-
-impl Overlay {
-    /// Bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Reads.
-    ///
-    /// # Errors
-    ///
-    /// Why.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, crate::DecodeError> {
-        Err(crate::DecodeError::Checksum)
-    }
 }

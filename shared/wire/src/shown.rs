@@ -195,3 +195,70 @@ impl<'a> BitReader<'a> {
         self.bytes.get(self.at / 8..)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples::Random;
+
+    #[test]
+    fn the_last_thousand_are_never_forgotten() {
+        let mut random = Random(3);
+        let hashes: Vec<u64> = (0..5_000).map(|_| random.next()).collect();
+        let mut set = ShownSet::default();
+        for (at, &hash) in hashes.iter().enumerate() {
+            set.insert(hash);
+            assert!(set.len() <= GENERATION * GENERATIONS);
+            if at % 97 == 0 {
+                let last = &hashes[at.saturating_sub(SHOWN_MIN - 1)..=at];
+                assert!(last.iter().all(|&hash| set.contains(hash)), "after {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn at_most_about_one_in_256_others_is_taken_for_shown() {
+        let mut random = Random(4);
+        let mut set = ShownSet::default();
+        for _ in 0..1_200 {
+            set.insert(random.next());
+        }
+        let wrong = (0..256_000).filter(|_| set.contains(random.next())).count();
+        std::println!("false positives: 1 in {}", 256_000 / wrong.max(1));
+        assert!(
+            (700..=1_150).contains(&wrong),
+            "{wrong} of 256000, 1000 expected"
+        );
+    }
+
+    #[test]
+    fn a_full_set_takes_about_twelve_bits_an_item() {
+        let mut random = Random(5);
+        let mut set = ShownSet::default();
+        for _ in 0..1_200 {
+            set.insert(random.next());
+        }
+        let mut out = Vec::new();
+        set.encode(&mut out);
+        assert!(out.len() * 8 <= set.len() * 13, "{} bytes", out.len());
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_comes_back(hashes in prop::collection::vec(any::<u64>(), 0..700)) {
+            let mut set = ShownSet::default();
+            hashes.iter().for_each(|&hash| set.insert(hash));
+            let mut out = Vec::new();
+            set.encode(&mut out);
+            out.extend_from_slice(b"rest");
+            prop_assert_eq!(ShownSet::decode(&out), Some((set, &b"rest"[..])));
+        }
+
+        #[test]
+        fn any_bytes_decode_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = ShownSet::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Values that tests share: one small of each format, and realistic large ones.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use edgewise_ranking::candidates::NewCandidate;
+use edgewise_ranking::feature::schema_hash;
+use edgewise_ranking::{
+    Candidates, Feature, HotSum, HotWindow, Kind, RankingConfig, Sources, id_hash, short_hash,
+};
+
+use crate::api::{Event, EventType};
+use crate::bundle::Bundle;
+use crate::counters::Counters;
+use crate::cursor::Cursor;
+use crate::keys::Keys;
+use crate::lists::{HotList, HotListItem};
+use crate::model::ModelSnapshot;
+use crate::overlay::{DomainClock, ModelPointer, Overlay, OverlayItem, Purge};
+use crate::session::Session;
+
+/// The wall time of all samples, Unix ms.
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// SplitMix64 (Steele, Lea, Flood 2014): enough for test data.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// (0, 1]
+    pub(crate) fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A count with a long tail: the median is `median`, one in a hundred is 100 times that.
+    fn count(&mut self, median: f64) -> u32 {
+        (median * (1.0 / self.unit() - 1.0)) as u32
+    }
+
+    fn uuid(&mut self) -> String {
+        let hex = format!("{:016x}{:016x}", self.next(), self.next());
+        let parts = [
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        ];
+        parts.join("-")
+    }
+}
+
+pub(crate) fn keys() -> Keys {
+    Keys::from_secret("k1", &[7; 32]).unwrap()
+}
+
+pub(crate) fn event(kind: EventType, id: &str, item: Option<&str>, author: Option<&str>) -> Event {
+    Event {
+        id: id.to_string(),
+        kind,
+        user: "u1".to_string(),
+        item: item.map(str::to_string),
+        author: author.map(str::to_string),
+        ts_ms: None,
+        watch_ms: None,
+        duration_ms: None,
+        value: None,
+        request_id: None,
+        position: None,
+    }
+}
+
+pub(crate) fn bundle() -> Bundle {
+    let mut candidates = Candidates::default();
+    let mut features = [None; Feature::COUNT];
+    features[Feature::Likes as usize] = Some(3.0);
+    features[Feature::WatchRatioSum as usize] = Some(1.25);
+    candidates.push(&NewCandidate {
+        id: "42",
+        author: "7",
+        created_at_ms: NOW_MS - 1_000,
+        sources: Sources::FOLLOW.union(Sources::TRENDING),
+        kind: Kind::Video,
+        language: Some("de"),
+        region: None,
+        tags: &["music", "live"],
+        features,
+    });
+    features[Feature::Likes as usize] = Some(f32::NAN);
+    candidates.push(&NewCandidate {
+        id: "0188d0e2-1b2c-7d3e-8f40-a1b2c3d4e5f6",
+        author: "anna",
+        created_at_ms: -5,
+        sources: Sources::EXPLORE,
+        kind: Kind::Post,
+        language: None,
+        region: Some("BE"),
+        tags: &[],
+        features,
+    });
+    candidates.push(&NewCandidate {
+        id: "007",
+        author: "7",
+        ..NewCandidate::default()
+    });
+    Bundle {
+        user: Some("u1".to_string()),
+        made_at_ms: NOW_MS,
+        position: 99,
+        completion_prior: 0.5,
+        follows: vec![1, 2, u32::MAX],
+        hidden_authors: vec![id_hash("troll")],
+        removed_items: vec![1, id_hash("seen")],
+        applied_events: vec![short_hash("e1")],
+        candidates,
+    }
+}
+
+pub(crate) fn overlay() -> Overlay {
+    let item = OverlayItem {
+        id: "42".to_string(),
+        author: "7".to_string(),
+        created_at_ms: NOW_MS - 1_000,
+        duration_ms: 15_000,
+        kind: Kind::Video,
+        region: Some("BE".to_string()),
+        language: None,
+        tags: vec!["music".to_string(), "live".to_string()],
+        is_new: true,
+        counters: Counters {
+            impressions: 10,
+            likes: 3,
+            watch_ratio_sum: 1.25,
+            ..Counters::default()
+        },
+        hot: [HotSum {
+            sum: 1.5,
+            at_ms: NOW_MS,
+        }; 3],
+        last_event_ms: NOW_MS,
+    };
+    Overlay {
+        position: 100,
+        made_at_ms: NOW_MS,
+        clock: DomainClock {
+            base_domain_ms: NOW_MS,
+            base_wall_ms: NOW_MS,
+            speed: 60.0,
+        },
+        completion_prior: 0.4,
+        items: vec![
+            item,
+            OverlayItem {
+                id: "b".to_string(),
+                ..OverlayItem::default()
+            },
+        ],
+        tombstones: vec![5, id_hash("gone")],
+        model: ModelPointer {
+            stable: "formula@1".to_string(),
+            canary: Some("formula@2".to_string()),
+            canary_permille: 50,
+        },
+        purges: vec![
+            Purge {
+                tag: 0,
+                before_ms: 1,
+            },
+            Purge {
+                tag: 9,
+                before_ms: NOW_MS,
+            },
+        ],
+    }
+}
+
+pub(crate) fn hot_list() -> HotList {
+    let item = |id: &str, sum: f64| HotListItem {
+        id: id.to_string(),
+        author: "7".to_string(),
+        hot: HotSum {
+            sum,
+            at_ms: NOW_MS - 5,
+        },
+        last_event_ms: NOW_MS - 5,
+    };
+    HotList {
+        window: HotWindow::Day,
+        region: None,
+        language: None,
+        tag: Some("music".to_string()),
+        generated_at_ms: NOW_MS,
+        items: vec![item("42", 9.5), item("x", 0.1)],
+    }
+}
+
+pub(crate) fn snapshot() -> ModelSnapshot {
+    ModelSnapshot {
+        version: "formula@1".to_string(),
+        schema_hash: schema_hash(),
+        configs: vec![RankingConfig::default()],
+    }
+}
+
+pub(crate) fn cursor(shown: u64) -> Cursor {
+    let mut cursor = Cursor::new(id_hash("u1"));
+    let mut random = Random(1);
+    for _ in 0..shown {
+        cursor.record(random.next(), random.next());
+    }
+    cursor
+}
+
+pub(crate) fn session() -> Session {
+    let mut session = Session::new(id_hash("u1"));
+    let like = event(EventType::Like, "e1", Some("42"), None);
+    session.apply(&like, Some("7"), &["music", "live"], NOW_MS);
+    session.apply(
+        &event(EventType::Hide, "e2", Some("43"), None),
+        None,
+        &[],
+        NOW_MS,
+    );
+    session
+}
+
+/// A bundle as a busy site makes it: `rows` items of 350 authors over 30 days, counters
+/// with long tails, three of 120 tags each, 200 followed authors.
+pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
+    let mut random = Random(rows as u64);
+    let id = |random: &mut Random, range: u64| {
+        if uuids {
+            random.uuid()
+        } else {
+            random.below(range).to_string()
+        }
+    };
+    let authors: Vec<String> = (0..350).map(|_| id(&mut random, 1_000_000_000)).collect();
+    let tags: Vec<String> = (0..120).map(|tag| format!("topic-{tag}")).collect();
+    let mut candidates = Candidates::default();
+    for row in 0..rows {
+        let item = id(&mut random, 10_000_000_000);
+        let picked: Vec<&str> = (0..3)
+            .map(|_| tags[random.below(120) as usize].as_str())
+            .collect();
+        candidates.push(&NewCandidate {
+            id: &item,
+            author: &authors[random.below(350) as usize],
+            created_at_ms: NOW_MS - random.below(30 * 86_400_000) as i64,
+            sources: Sources([1, 2, 3, 4, 16][row * 5 / rows]),
+            kind: Kind::Video,
+            language: Some(["de", "fr", "en"][random.below(3) as usize]),
+            region: Some(["BE", "DE", "FR", "NL"][random.below(4) as usize]),
+            tags: &picked,
+            features: realistic_features(&mut random),
+        });
+    }
+    let mut follows: Vec<u32> = authors
+        .iter()
+        .take(200)
+        .map(|author| short_hash(author))
+        .collect();
+    follows.sort_unstable();
+    Bundle {
+        follows,
+        candidates,
+        ..bundle()
+    }
+}
+
+fn realistic_features(random: &mut Random) -> [Option<f32>; Feature::COUNT] {
+    let impressions = 200 + random.count(2_000.0);
+    let views = (f64::from(impressions) * random.unit()) as u32;
+    let ratio = f64::from(views) * (0.2 + 0.6 * random.unit());
+    let interactions = random.count(0.5).min(200);
+    let mut features = [None; Feature::COUNT];
+    let mut set = |feature: Feature, value: f64| features[feature as usize] = Some(value as f32);
+    set(Feature::Impressions, f64::from(impressions));
+    set(Feature::TimedViews, f64::from(views));
+    set(Feature::WatchRatioSum, ratio);
+    set(
+        Feature::Clicks,
+        f64::from((f64::from(impressions) * 0.3 * random.unit()) as u32),
+    );
+    set(Feature::Likes, f64::from(random.count(30.0)));
+    set(Feature::Comments, f64::from(random.count(3.0)));
+    set(Feature::Shares, f64::from(random.count(2.0)));
+    set(Feature::Interactions, f64::from(interactions));
+    features
+}
