@@ -1,3 +1,57 @@
 #![no_std]
-//! placeholder
+#![doc = "What an edge does, sans-IO: requests in, effects and answers out."]
+//!
+//! Built natively (tests, simulation, other hosts) and as `edge.wasm`, one module without
+//! imports whose interface is in ARCHITECTURE.md.
+//!
+//! ```text
+//! start ─▶ router ─▶ route ── answers from memory ──▶ answer
+//!                      │ lacks something                │
+//!                      ▼                                ▼
+//!                  awaited jobs (store/load)        refreshes (overlay first)
+//!                  cache + KV → origin → memory     cache → origin → memory → cache, KV
+//! ```
+//!
+//! Loads fill memory and routes answer from memory, so there is one rule of freshness for
+//! every tier ([`edgewise_cache`]) and one place where values enter (`state`).
+
 extern crate alloc;
+// The module needs an allocator and a panic handler, nothing else: `std` cannot be named.
+#[cfg(not(test))]
+extern crate std as _;
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+pub mod config;
+pub mod edge;
+pub mod effect;
+pub mod frame;
+pub mod limits;
+pub mod request;
+
+mod answer;
+mod context;
+mod cors;
+#[cfg(target_arch = "wasm32")]
+mod exports;
+mod identity;
+mod job;
+mod ladder;
+mod lifetime;
+mod live;
+mod models;
+mod overlay;
+mod resource;
+mod router;
+mod routes;
+mod served;
+mod state;
+mod stats;
+mod store;
+mod trace;
+
+pub use config::Config;
+pub use edge::Edge;
+pub use effect::{Answer, Done, Effect, Output};
+pub use request::Request;

@@ -1,0 +1,77 @@
+//! The exports of `edge.wasm`.
+//!
+//! The only unsafe code of the edge: a module without imports has one static to keep its
+//! state in, and exports need `no_mangle`. A wasm32 module without the threads feature has
+//! one thread, and no export calls another, so the exclusive reference is never aliased.
+//! All work is done by the safe [`Isolate`], which the tests drive.
+#![allow(unsafe_code)]
+
+use core::cell::UnsafeCell;
+
+use crate::abi::{ABI_VERSION, Isolate};
+
+struct Global(UnsafeCell<Isolate>);
+
+// SAFETY: one thread (see the module's documentation).
+unsafe impl Sync for Global {}
+
+static ISOLATE: Global = Global(UnsafeCell::new(Isolate::new()));
+
+fn isolate<T>(work: impl FnOnce(&mut Isolate) -> T) -> T {
+    // SAFETY: one thread, and `work` never calls an export.
+    work(unsafe { &mut *ISOLATE.0.get() })
+}
+
+fn output_len() -> u32 {
+    isolate(|isolate| u32::try_from(isolate.output().len()).unwrap_or(0))
+}
+
+/// Version of this interface.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_abi() -> u32 {
+    ABI_VERSION
+}
+
+/// Pointer to an input buffer of at least `len` bytes, valid until the next call; null where
+/// `len` is over the limit (64 MiB).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_input(len: u32) -> *mut u8 {
+    isolate(|isolate| match isolate.input(len as usize) {
+        Some(buffer) => buffer.as_mut_ptr(),
+        None => core::ptr::null_mut(),
+    })
+}
+
+/// Takes the configuration; returns the length of the error sentence, 0 where there is none.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_init(len: u32) -> u32 {
+    isolate(|isolate| isolate.init(len as usize));
+    output_len()
+}
+
+/// Starts a request; returns the output's length.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_start(len: u32) -> u32 {
+    isolate(|isolate| isolate.start(len as usize));
+    output_len()
+}
+
+/// Resumes a request; returns the output's length.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_resume(len: u32) -> u32 {
+    isolate(|isolate| isolate.resume(len as usize));
+    output_len()
+}
+
+/// Ranks JSON to JSON lines; returns the output's length.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_rank(len: u32) -> u32 {
+    isolate(|isolate| isolate.rank(len as usize));
+    output_len()
+}
+
+/// Pointer to the last call's output.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_output() -> *const u8 {
+    isolate(|isolate| isolate.output().as_ptr())
+}

@@ -1,0 +1,72 @@
+//! The ladder of a feed: what to rank, best first, and what each step down is called.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use edgewise_cache::Freshness;
+use edgewise_ranking::HotWindow;
+use edgewise_wire::api::Rung;
+use edgewise_wire::params::FeedParams;
+
+use crate::context::Step;
+use crate::resource::{HotKey, Resource};
+use crate::routes::hot::rung_of;
+use crate::store::Look;
+use crate::store::memory::Value;
+
+/// A resource a feed can be made of.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) resource: Resource,
+    pub(crate) key: alloc::string::String,
+}
+
+impl Candidate {
+    fn new(resource: Resource) -> Self {
+        Self { key: resource.key(), resource }
+    }
+
+    /// The rung it is now, or `None` where it cannot answer.
+    pub(crate) fn rung(&self, step: &Step<'_>) -> Option<Rung> {
+        let look = step.state.look(&self.resource, &self.key, step.wall_ms);
+        if !look.is_usable() {
+            return None;
+        }
+        let is_empty = match step.state.memory.peek(&self.key).map(|entry| &entry.value) {
+            Some(Value::Bundle { rows, .. }) => *rows == 0,
+            Some(Value::Hot(list)) => list.items.is_empty(),
+            _ => true,
+        };
+        match (&self.resource, look) {
+            // A user's own candidates count even where there is none left: the feed has ended.
+            (Resource::Bundle { .. }, Look::Have { freshness: Freshness::Fresh, .. }) => {
+                Some(Rung::Personal)
+            }
+            (Resource::Bundle { .. }, _) => Some(Rung::PersonalStale),
+            _ if is_empty => None,
+            (Resource::Hot(_), look) => Some(rung_of(look)),
+            _ => Some(Rung::Segment),
+        }
+    }
+}
+
+/// What a feed of this request can be made of, best first; never empty.
+pub(crate) fn candidates(params: &FeedParams, user: Option<&str>, country: &str) -> Vec<Candidate> {
+    let mut ladder = Vec::with_capacity(6);
+    if let Some(user) = user {
+        ladder.push(Candidate::new(Resource::Bundle { user: user.into() }));
+    }
+    let located = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let segment = match (&params.region, &params.language) {
+        (Some(region), _) => Some(format!("region={region}")),
+        (None, Some(language)) => Some(format!("language={language}")),
+        (None, None) if located => Some(format!("region={country}")),
+        (None, None) => None,
+    };
+    ladder.extend(segment.map(|segment| Candidate::new(Resource::Pool { segment })));
+    ladder.push(Candidate::new(Resource::pool_all()));
+    for window in [HotWindow::Day, HotWindow::Week, HotWindow::Hour] {
+        ladder.push(Candidate::new(Resource::Hot(HotKey::of(window))));
+    }
+    ladder
+}

@@ -1,0 +1,125 @@
+//! Trending: a stored hot list, reordered by the overlay.
+
+use alloc::vec::Vec;
+
+use edgewise_cache::Freshness;
+use edgewise_serving::hot;
+use edgewise_wire::api::Rung;
+use edgewise_wire::lists::HotList;
+use edgewise_wire::params::HotParams;
+
+use crate::answer::{self, Source};
+use crate::context::Step;
+use crate::effect::Answer;
+use crate::lifetime;
+use crate::resource::{HotKey, Resource};
+use crate::store::Look;
+use crate::store::load::Purpose;
+use crate::store::memory::Value;
+
+/// A request for a hot list.
+#[derive(Debug)]
+pub(crate) struct Hot {
+    params: HotParams,
+    key: HotKey,
+    loaded: bool,
+}
+
+impl Hot {
+    pub(crate) fn new(params: HotParams) -> Self {
+        let key = HotKey {
+            window: params.window,
+            region: params.region.clone(),
+            language: params.language.clone(),
+            tag: params.tag.clone(),
+        };
+        Self { params, key, loaded: false }
+    }
+
+    pub(crate) fn step(&mut self, step: &mut Step<'_>) -> Option<Answer> {
+        let resource = Resource::Hot(self.key.clone());
+        let key = resource.key();
+        let look = step.state.look(&resource, &key, step.wall_ms);
+        if !self.loaded {
+            self.loaded = true;
+            let mut waits = step.await_overlay(step.state.config.origin_first_budget_ms);
+            if look.is_ready() {
+                step.state.stats.memory_hits += 1;
+            } else {
+                let otherwise_ms = step.state.config.origin_cold_budget_ms;
+                step.load(resource.clone(), Purpose::Answer { otherwise_ms });
+                waits = true;
+            }
+            if waits {
+                return None;
+            }
+        }
+        if look.is_usable() && !look.is_fresh() {
+            step.refresh(resource.clone());
+        }
+        step.state.memory.touch(&key);
+        let rung = rung_of(look);
+        let body = match step.state.memory.peek(&key).map(|entry| &entry.value) {
+            Some(Value::Hot(list)) if look.is_usable() => Some(self.body(step, list, rung)),
+            _ => None,
+        };
+        Some(match body {
+            Some(body) => self.answer(step, &resource, look, rung, body),
+            None => self.from_overlay(step, &resource),
+        })
+    }
+
+    fn body(&self, step: &Step<'_>, list: &HotList, rung: Rung) -> Vec<u8> {
+        let overlay = step.state.overlay.current.as_ref();
+        // Scores of the overlay's moment: the bytes, and so the entity tag, hold until list
+        // or overlay change.
+        let domain_ms =
+            overlay.map_or(step.wall_ms, |overlay| overlay.clock.domain_ms(overlay.made_at_ms));
+        let pointer = overlay.map(|overlay| &overlay.model);
+        let served = step.state.models.serving(pointer, None);
+        hot::answer(list, overlay, &self.params, &served.config, domain_ms, rung)
+    }
+
+    /// Nothing is stored of this list: what the overlay knows of the last minutes is better
+    /// than an error.
+    fn from_overlay(&self, step: &mut Step<'_>, resource: &Resource) -> Answer {
+        let Some(made_at_ms) = step.state.overlay.current.as_ref().map(|o| o.made_at_ms) else {
+            return step.unavailable();
+        };
+        let list = HotList {
+            window: self.key.window,
+            region: self.key.region.clone(),
+            language: self.key.language.clone(),
+            tag: self.key.tag.clone(),
+            generated_at_ms: made_at_ms,
+            items: Vec::new(),
+        };
+        let body = self.body(step, &list, Rung::HotStale);
+        self.answer(step, resource, Look::Missing, Rung::HotStale, body)
+    }
+
+    fn answer(
+        &self,
+        step: &Step<'_>,
+        resource: &Resource,
+        look: Look,
+        rung: Rung,
+        body: Vec<u8>,
+    ) -> Answer {
+        let source = Source {
+            lifetime: lifetime::of(resource),
+            look,
+            cache_tag: Some("list:hot"),
+            rung: Some(rung),
+        };
+        answer::stored(step.context, &source, body)
+    }
+}
+
+/// `hot` within the list's lifetime, `hot-stale` beyond.
+pub(crate) fn rung_of(look: Look) -> Rung {
+    match look {
+        Look::Have { freshness: Freshness::Fresh | Freshness::Stale, .. } => Rung::Hot,
+        _ => Rung::HotStale,
+    }
+}

@@ -1,0 +1,278 @@
+//! What all requests of an isolate share, and the one place values enter it.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use edgewise_cache::Freshness;
+use edgewise_ranking::{feature, id_hash};
+use edgewise_serving::Prepared;
+use edgewise_wire::bundle::Bundle;
+use edgewise_wire::lists::HotList;
+use edgewise_wire::model::ModelSnapshot;
+use edgewise_wire::overlay::Overlay;
+
+use crate::config::Config;
+use crate::lifetime;
+use crate::limits::{Buckets, VALUE_MAX_BYTES};
+use crate::models::Models;
+use crate::overlay::OverlayState;
+use crate::resource::{HotKey, Resource, item_key};
+use crate::served::ServedBuffer;
+use crate::stats::Stats;
+use crate::store::breaker::Breaker;
+use crate::store::lease::Leases;
+use crate::store::memory::{Entry, Memory, Value};
+use crate::store::{Look, Tier};
+
+/// The isolate's memory of everything.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) memory: Memory,
+    pub(crate) overlay: OverlayState,
+    pub(crate) models: Models,
+    pub(crate) breaker: Breaker,
+    pub(crate) leases: Leases,
+    pub(crate) buckets: Buckets,
+    pub(crate) served: ServedBuffer,
+    pub(crate) stats: Stats,
+}
+
+impl State {
+    pub(crate) fn new(config: Config) -> Self {
+        let buckets = Buckets::new(config.rate_per_s, config.rate_burst);
+        Self {
+            config,
+            memory: Memory::default(),
+            overlay: OverlayState::default(),
+            models: Models::default(),
+            breaker: Breaker::default(),
+            leases: Leases::default(),
+            buckets,
+            served: ServedBuffer::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// What memory knows of `resource`, whose key is `key`.
+    pub(crate) fn look(&self, resource: &Resource, key: &str, wall_ms: i64) -> Look {
+        match resource {
+            Resource::Overlay => match self.overlay.age_ms(wall_ms) {
+                None => Look::Missing,
+                Some(age_ms) => judged(resource, age_ms),
+            },
+            Resource::Model { version } if self.models.has(version) => {
+                Look::Have { freshness: Freshness::Fresh, age_ms: 0 }
+            }
+            Resource::Model { .. } => Look::Missing,
+            Resource::Items { ids } => self.look_items(ids, wall_ms),
+            _ => match self.memory.peek(key) {
+                None => Look::Missing,
+                Some(entry) => self.judge(resource, entry, wall_ms),
+            },
+        }
+    }
+
+    /// The worst of the items: one look for the whole list.
+    fn look_items(&self, ids: &[String], wall_ms: i64) -> Look {
+        let mut worst = Look::Have { freshness: Freshness::Fresh, age_ms: 0 };
+        for id in ids {
+            worst = match (worst, self.look_item(id, wall_ms)) {
+                (_, Look::Missing) => return Look::Missing,
+                (worst, Look::Absent) => worst,
+                (Look::Have { age_ms: older, .. }, Look::Have { age_ms, .. }) if older >= age_ms => {
+                    worst
+                }
+                (_, look) => look,
+            };
+        }
+        worst
+    }
+
+    /// What memory knows of one item's facts.
+    pub(crate) fn look_item(&self, id: &str, wall_ms: i64) -> Look {
+        let entry = self.memory.peek(&item_key(id));
+        let tag = id_hash(&alloc::format!("item:{id}"));
+        entry.map_or(Look::Missing, |entry| {
+            if entry.stored_at_ms < self.overlay.purged_before_ms(&[tag]) {
+                return Look::Missing;
+            }
+            self.judge(&Resource::Items { ids: Vec::new() }, entry, wall_ms)
+        })
+    }
+
+    fn judge(&self, resource: &Resource, entry: &Entry, wall_ms: i64) -> Look {
+        if entry.stored_at_ms < self.overlay.purged_before_ms(&resource.tags()) {
+            return Look::Missing;
+        }
+        let age_ms = wall_ms.saturating_sub(entry.stored_at_ms).max(0);
+        if matches!(entry.value, Value::Absent) {
+            let known = age_ms < lifetime::ABSENT_MS;
+            return if known { Look::Absent } else { Look::Missing };
+        }
+        judged(resource, age_ms)
+    }
+
+    /// Takes a value that was current at `stored_at_ms`. False where it is not newer than
+    /// what is here, was purged, or is not a value of `resource`.
+    pub(crate) fn absorb(
+        &mut self,
+        resource: &Resource,
+        key: &str,
+        body: &[u8],
+        stored_at_ms: i64,
+        tier: Tier,
+    ) -> bool {
+        if body.len() > VALUE_MAX_BYTES
+            || stored_at_ms < self.overlay.purged_before_ms(&resource.tags())
+        {
+            return false;
+        }
+        let known = self.memory.peek(key).filter(|entry| !matches!(entry.value, Value::Absent));
+        if known.is_some_and(|entry| entry.stored_at_ms > stored_at_ms) {
+            return false;
+        }
+        let taken = match resource {
+            Resource::Overlay => {
+                let Ok(overlay) = Overlay::decode(body) else { return self.refused() };
+                let accepted = self.overlay.accept(overlay, stored_at_ms);
+                self.follow_model();
+                return accepted;
+            }
+            Resource::Model { version } => return self.absorb_model(version, body),
+            Resource::Items { ids } => return self.absorb_items(ids, body, stored_at_ms, tier),
+            Resource::Bundle { user } => bundle(body, Some(user)),
+            Resource::Pool { .. } => bundle(body, None),
+            Resource::Hot(hot) => hot_list(body, hot),
+            Resource::Similar { .. } | Resource::Suggested { .. } => {
+                Some((Value::Json(body.to_vec()), body.len()))
+            }
+        };
+        let Some((value, bytes)) = taken else { return self.refused() };
+        self.memory.insert(key, value, bytes, stored_at_ms, tier);
+        true
+    }
+
+    /// Remembers for a moment that the origin knows of no such thing.
+    pub(crate) fn absorb_absent(&mut self, resource: &Resource, key: &str, wall_ms: i64) {
+        match resource {
+            Resource::Overlay | Resource::Model { .. } | Resource::Items { .. } => {}
+            _ => self.memory.insert(key, Value::Absent, 0, wall_ms, Tier::Origin),
+        }
+    }
+
+    fn absorb_model(&mut self, version: &str, body: &[u8]) -> bool {
+        let snapshot = ModelSnapshot::decode(body)
+            .ok()
+            .filter(|found| found.version == version && found.schema_hash == feature::schema_hash())
+            .and_then(|found| found.configs.into_iter().next());
+        let Some(config) = snapshot else {
+            self.stats.models_refused += 1;
+            return false;
+        };
+        self.models.insert(version.into(), config);
+        self.follow_model();
+        true
+    }
+
+    fn follow_model(&mut self) {
+        if let Some(overlay) = &self.overlay.current {
+            self.models.follow(&overlay.model);
+        }
+    }
+
+    fn absorb_items(
+        &mut self,
+        ids: &[String],
+        body: &[u8],
+        stored_at_ms: i64,
+        tier: Tier,
+    ) -> bool {
+        let Ok(mut items) = edgewise_serving::items::split(body) else { return self.refused() };
+        for id in ids {
+            let key = item_key(id);
+            if self.memory.peek(&key).is_some_and(|entry| entry.stored_at_ms > stored_at_ms) {
+                continue;
+            }
+            match items.remove(id) {
+                Some(item) => {
+                    let bytes = item.len();
+                    self.memory.insert(&key, Value::Json(item), bytes, stored_at_ms, tier);
+                }
+                None => self.memory.insert(&key, Value::Absent, 0, stored_at_ms, tier),
+            }
+        }
+        true
+    }
+
+    fn refused(&mut self) -> bool {
+        self.stats.values_refused += 1;
+        false
+    }
+
+    /// Whether this write to KV is due (one a key and minute), noted as done.
+    pub(crate) fn take_kv_put(&mut self, resource: &Resource, key: &str, wall_ms: i64) -> bool {
+        let due = |at_ms: i64| wall_ms.saturating_sub(at_ms) >= lifetime::KV_PUT_EVERY_MS;
+        match resource {
+            Resource::Overlay => {
+                let is_due = self.overlay.kv_put_at_ms.is_none_or(due);
+                if is_due {
+                    self.overlay.kv_put_at_ms = Some(wall_ms);
+                }
+                is_due
+            }
+            Resource::Model { .. } | Resource::Items { .. } => true,
+            _ => match self.memory.get(key) {
+                Some(entry) if due(entry.kv_put_at_ms) => {
+                    entry.kv_put_at_ms = wall_ms;
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+fn judged(resource: &Resource, age_ms: i64) -> Look {
+    match lifetime::of(resource).state(age_ms) {
+        Freshness::Expired => Look::Missing,
+        freshness => Look::Have { freshness, age_ms },
+    }
+}
+
+/// A bundle of exactly this user (or of nobody): another's must never answer.
+fn bundle(body: &[u8], user: Option<&str>) -> Option<(Value, usize)> {
+    let bundle = Bundle::decode(body).ok().filter(|found| found.user.as_deref() == user)?;
+    let (rows, bytes) = (bundle.candidates.len(), bundle_bytes(&bundle));
+    Some((Value::Bundle { prepared: Box::new(Prepared::new(bundle)), rows }, bytes))
+}
+
+/// Memory of a prepared bundle: facts, and its rows twice (base and merged view).
+fn bundle_bytes(bundle: &Bundle) -> usize {
+    const ROW_BYTES: usize = 160;
+    let facts = bundle.follows.len() * 4
+        + (bundle.hidden_authors.len() + bundle.removed_items.len()) * 8
+        + 1_024;
+    facts + 2 * bundle.candidates.len() * ROW_BYTES
+}
+
+fn hot_list(body: &[u8], hot: &HotKey) -> Option<(Value, usize)> {
+    let list = HotList::decode(body).ok().filter(|found| {
+        found.window == hot.window
+            && found.region == hot.region
+            && found.language == hot.language
+            && found.tag == hot.tag
+    })?;
+    let texts = list.items.iter().map(|item| item.id.len() + item.author.len() + 96);
+    let bytes = texts.sum();
+    Some((Value::Hot(Box::new(list)), bytes))
+}
+
+/// The JSON under `key`.
+pub(crate) fn json_of<'m>(memory: &'m Memory, key: &str) -> Option<&'m Vec<u8>> {
+    match memory.peek(key).map(|entry| &entry.value) {
+        Some(Value::Json(json)) => Some(json),
+        _ => None,
+    }
+}
