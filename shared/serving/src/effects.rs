@@ -59,7 +59,13 @@ impl Effects {
                 EventType::Impression | EventType::Unlike => {}
             }
         }
-        let Self { hidden_items, hidden_authors, follows, unfollows, .. } = &mut effects;
+        let Self {
+            hidden_items,
+            hidden_authors,
+            follows,
+            unfollows,
+            ..
+        } = &mut effects;
         for hashes in [hidden_items, hidden_authors, follows, unfollows] {
             hashes.sort_unstable();
             hashes.dedup();
@@ -82,14 +88,23 @@ impl Effects {
     pub(crate) fn apply(&self, candidates: &mut Candidates) -> Option<Saved> {
         let mut by_author: Vec<(u32, f32)> = Vec::new();
         for &(hash, interactions) in &self.boosts {
-            let index = candidates.author_hashes.iter().position(|&author| author == hash);
+            let index = candidates
+                .author_hashes
+                .iter()
+                .position(|&author| author == hash);
             by_author.extend(index.map(|index| (u32::try_from(index).unwrap_or(0), interactions)));
         }
         if by_author.is_empty() {
             return None;
         }
-        let interactions = candidates.columns.get(Feature::Interactions as usize)?.clone();
-        let saved = Saved { interactions, present: candidates.present.clone() };
+        let interactions = candidates
+            .columns
+            .get(Feature::Interactions as usize)?
+            .clone();
+        let saved = Saved {
+            interactions,
+            present: candidates.present.clone(),
+        };
         for (row, author) in candidates.author.iter().enumerate() {
             let Some(&(_, more)) = by_author.iter().find(|(boosted, _)| boosted == author) else {
                 continue;
@@ -110,7 +125,11 @@ impl Effects {
         &'a self,
         candidates: &'a Candidates,
     ) -> impl Iterator<Item = u64> + 'a {
-        let rows = candidates.sources.iter().zip(&candidates.author).zip(&candidates.id_hashes);
+        let rows = candidates
+            .sources
+            .iter()
+            .zip(&candidates.author)
+            .zip(&candidates.id_hashes);
         rows.filter(|_| !self.unfollows.is_empty())
             .filter(|((sources, author), _)| {
                 **sources == Sources::FOLLOW

@@ -95,7 +95,10 @@ mod tests {
     use crate::fixture::{NOW_MS, event, keys};
 
     fn facts(id: &str) -> Option<ItemFacts<'static>> {
-        (id == "i1").then(|| ItemFacts { author: "ann", tags: Vec::from(["cats"]) })
+        (id == "i1").then(|| ItemFacts {
+            author: "ann",
+            tags: Vec::from(["cats"]),
+        })
     }
 
     #[test]
@@ -110,8 +113,11 @@ mod tests {
             (5, event("e5", EventType::Like, "i2", "bob")),
         ];
         let session = session_after(&events, Session::new(id_hash("u1")), facts, NOW_MS);
-        let entries: Vec<_> =
-            session.entries.iter().map(|entry| (entry.kind, entry.item, entry.author)).collect();
+        let entries: Vec<_> = session
+            .entries
+            .iter()
+            .map(|entry| (entry.kind, entry.item, entry.author))
+            .collect();
         let like = EventType::Like;
         let expected = [
             (like, id_hash("i1"), id_hash("ann")),
@@ -123,14 +129,27 @@ mod tests {
 
     #[test]
     fn the_body_says_what_became_of_the_batch() {
-        let rejected = [Rejection { index: 1, reason: "too \"old\"".to_string() }];
-        let outcome = EventsOutcome { accepted: 2, duplicate: 1, rejected: &rejected };
+        let rejected = [Rejection {
+            index: 1,
+            reason: "too \"old\"".to_string(),
+        }];
+        let outcome = EventsOutcome {
+            accepted: 2,
+            duplicate: 1,
+            rejected: &rejected,
+        };
         let session = Session::new(id_hash("u1"));
         let body = answer(&outcome, &session, SessionStatus::New, &keys());
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&body["accepted"], &body["duplicate"]), (&2.into(), &1.into()));
+        assert_eq!(
+            (&body["accepted"], &body["duplicate"]),
+            (&2.into(), &1.into())
+        );
         assert_eq!(body["rejected"][0]["reason"], "too \"old\"");
         let token = body["session"].as_str().unwrap();
-        assert_eq!(Session::decode(token, &keys(), id_hash("u1"), NOW_MS), Ok(session));
+        assert_eq!(
+            Session::decode(token, &keys(), id_hash("u1"), NOW_MS),
+            Ok(session)
+        );
     }
 }

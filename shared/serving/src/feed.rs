@@ -97,14 +97,25 @@ fn page_of(
     input: &FeedInput<'_>,
 ) -> FeedOutcome {
     let request_id = hex(input.request_id);
-    let prior = f64::from(input.overlay.map_or(facts.completion_prior, |o| o.completion_prior));
+    let prior = f64::from(
+        input
+            .overlay
+            .map_or(facts.completion_prior, |o| o.completion_prior),
+    );
     let mut removed = Cow::Borrowed(facts.removed_items.as_slice());
     let excluded = input.params.exclude.iter().map(|id| id_hash(id));
     let unfollowed = effects.unfollowed_items(candidates);
-    union(&mut removed, excluded.chain(unfollowed).chain(effects.hidden_items.iter().copied()));
+    union(
+        &mut removed,
+        excluded
+            .chain(unfollowed)
+            .chain(effects.hidden_items.iter().copied()),
+    );
     let mut hidden_authors = Cow::Borrowed(facts.hidden_authors.as_slice());
     union(&mut hidden_authors, effects.hidden_authors.iter().copied());
-    let shown = input.cursor.map(|cursor| |hash: u64| cursor.shown.contains(hash));
+    let shown = input
+        .cursor
+        .map(|cursor| |hash: u64| cursor.shown.contains(hash));
     let query = Query {
         limit: input.params.limit,
         profile: input.params.profile,
@@ -121,7 +132,14 @@ fn page_of(
         completion_prior: prior,
     };
     let seed = id_hash(&request_id);
-    let ranking = rank(&query, candidates, input.model, input.config, input.domain_ms, seed);
+    let ranking = rank(
+        &query,
+        candidates,
+        input.model,
+        input.config,
+        input.domain_ms,
+        seed,
+    );
     let page = page::Page {
         input,
         candidates,
@@ -154,7 +172,10 @@ fn next_cursor(
     cursor.subject = subject_of(input.user);
     for ranked in &ranking.items {
         let row = ranked.row as usize;
-        let author = candidates.author.get(row).map_or(usize::MAX, |&author| author as usize);
+        let author = candidates
+            .author
+            .get(row)
+            .map_or(usize::MAX, |&author| author as usize);
         cursor.record(
             candidates.id_hashes.get(row).copied().unwrap_or(0),
             candidates.author_hashes.get(author).copied().unwrap_or(0),
@@ -169,16 +190,19 @@ fn served(
     request_id: &str,
     at_ms: i64,
 ) -> Vec<ServedSlot> {
-    let slots = ranking.items.iter().filter_map(|ranked| match ranked.placement {
-        Placement::Explore { propensity } => Some(ServedSlot {
-            request_id: String::from(request_id),
-            item: String::from(candidates.ids.get(ranked.row as usize)),
-            position: ranked.position,
-            propensity,
-            at_ms,
-        }),
-        _ => None,
-    });
+    let slots = ranking
+        .items
+        .iter()
+        .filter_map(|ranked| match ranked.placement {
+            Placement::Explore { propensity } => Some(ServedSlot {
+                request_id: String::from(request_id),
+                item: String::from(candidates.ids.get(ranked.row as usize)),
+                position: ranked.position,
+                propensity,
+                at_ms,
+            }),
+            _ => None,
+        });
     slots.collect()
 }
 
@@ -195,7 +219,10 @@ fn union(hashes: &mut Cow<'_, [u64]>, more: impl Iterator<Item = u64>) {
 /// 32 lower-case hexadecimal digits.
 fn hex(bytes: [u8; 16]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 #[cfg(test)]

@@ -32,16 +32,25 @@ pub(crate) fn bundle(rows: usize, authors: usize) -> Bundle {
             id: &format!("i{row}"),
             author: &format!("a{author}"),
             created_at_ms: NOW_MS - row as i64 * 120_000,
-            sources: if followed { Sources::FOLLOW } else { Sources::TRENDING },
-            kind: if row % 3 == 0 { Kind::Post } else { Kind::Video },
+            sources: if followed {
+                Sources::FOLLOW
+            } else {
+                Sources::TRENDING
+            },
+            kind: if row % 3 == 0 {
+                Kind::Post
+            } else {
+                Kind::Video
+            },
             language: Some(if row % 2 == 0 { "en" } else { "de" }),
             region: Some("CH"),
             tags: &[&format!("t{}", row % 5), "all"],
             features,
         });
     }
-    let mut follows: Vec<u32> =
-        (0..authors.div_ceil(2)).map(|author| short_hash(&format!("a{author}"))).collect();
+    let mut follows: Vec<u32> = (0..authors.div_ceil(2))
+        .map(|author| short_hash(&format!("a{author}")))
+        .collect();
     follows.sort_unstable();
     Bundle {
         user: Some("u1".to_string()),
@@ -59,7 +68,11 @@ pub(crate) fn overlay(items: Vec<OverlayItem>) -> Overlay {
     Overlay {
         position: 101,
         made_at_ms: NOW_MS,
-        clock: DomainClock { base_domain_ms: NOW_MS, base_wall_ms: NOW_MS, speed: 1.0 },
+        clock: DomainClock {
+            base_domain_ms: NOW_MS,
+            base_wall_ms: NOW_MS,
+            speed: 1.0,
+        },
         completion_prior: 0.5,
         items,
         ..Overlay::default()
@@ -74,7 +87,11 @@ pub(crate) fn new_item(id: &str, author: &str) -> OverlayItem {
         created_at_ms: NOW_MS - 1_000,
         is_new: true,
         tags: Vec::from(["fresh".to_string()]),
-        counters: Counters { likes: 3, impressions: 9, ..Counters::default() },
+        counters: Counters {
+            likes: 3,
+            impressions: 9,
+            ..Counters::default()
+        },
         ..OverlayItem::default()
     }
 }

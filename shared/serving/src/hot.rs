@@ -7,9 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_ranking::hot::hot_key;
-use edgewise_ranking::{
-    Candidates, Feature, HotSum, HotWindow, NewCandidate, RankingConfig, Sources,
-};
+use edgewise_ranking::{Feature, HotSum, HotWindow, Merger, NewCandidate, RankingConfig, Sources};
 use edgewise_wire::api::Rung;
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::HotList;
@@ -17,7 +15,6 @@ use edgewise_wire::overlay::{Overlay, OverlayItem};
 use edgewise_wire::params::HotParams;
 
 use crate::json::Json;
-use crate::merge::Appender;
 
 /// Answers `{window, generated_at, items:[{id, author, score}], rung}`, hottest first, at
 /// most `limit` items, with the scores of domain time `domain_ms`.
@@ -70,15 +67,15 @@ pub fn as_bundle(
     domain_ms: i64,
 ) -> Bundle {
     let half_life = half_life_minutes(config, list.window);
-    let mut candidates = Candidates::default();
-    let mut appender = Appender::new(&mut candidates);
+    let entries = entries(list, overlay, config, domain_ms);
+    let mut merger = Merger::new(entries.len());
     let tags: Vec<&str> = list.tag.iter().map(String::as_str).collect();
-    for entry in entries(list, overlay, config, domain_ms) {
+    for entry in entries {
         let mut features = [None; Feature::COUNT];
         #[allow(clippy::cast_possible_truncation)] // features are f32 by contract
         let likes = entry.hot.at(domain_ms, half_life) as f32;
         features[Feature::Likes as usize] = Some(likes);
-        appender.push(&NewCandidate {
+        merger.add(&NewCandidate {
             id: entry.id,
             author: entry.author,
             created_at_ms: 0,
@@ -94,7 +91,7 @@ pub fn as_bundle(
         made_at_ms: list.generated_at_ms,
         position: u64::MAX,
         completion_prior: overlay.map_or(0.5, |overlay| overlay.completion_prior),
-        candidates,
+        candidates: merger.finish(),
         ..Bundle::default()
     }
 }
@@ -122,7 +119,13 @@ fn entries<'a>(
     listed.sort_unstable();
     listed.dedup();
     let window = list.window as usize;
-    let entry = |id, author, hot, last_event_ms| Entry { id, author, hot, last_event_ms, key: 0.0 };
+    let entry = |id, author, hot, last_event_ms| Entry {
+        id,
+        author,
+        hot,
+        last_event_ms,
+        key: 0.0,
+    };
     let known = list.items.iter().map(|item| {
         match touched.binary_search_by_key(&item.id.as_str(), |touched| &touched.id) {
             Ok(at) => entry(
@@ -144,7 +147,10 @@ fn entries<'a>(
         .chain(joining)
         .filter(|entry| entry.last_event_ms > oldest_ms && entry.hot.sum > 0.0)
         .filter(|entry| !crate::stored::is_dead(overlay, entry.id))
-        .map(|entry| Entry { key: hot_key(entry.hot, half_life), ..entry })
+        .map(|entry| Entry {
+            key: hot_key(entry.hot, half_life),
+            ..entry
+        })
         .collect();
     entries.sort_unstable_by(|a, b| b.key.total_cmp(&a.key).then_with(|| a.id.cmp(b.id)));
     entries.dedup_by(|a, b| a.id == b.id);

@@ -20,7 +20,9 @@ use crate::stored::{StoredError, is_dead, parse};
 pub fn split(stored: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, StoredError> {
     let map: BTreeMap<Cow<'_, str>, &RawValue> = parse("items", stored)?;
     let known = map.into_iter().filter(|(_, item)| item.get() != "null");
-    Ok(known.map(|(id, item)| (id.into_owned(), item.get().as_bytes().to_vec())).collect())
+    Ok(known
+        .map(|(id, item)| (id.into_owned(), item.get().as_bytes().to_vec()))
+        .collect())
 }
 
 /// The answer `{items:[...]}`: the item object of each id in the order asked, an id once,
@@ -62,7 +64,8 @@ mod tests {
 
     #[test]
     fn items_come_in_the_order_asked_once_and_alive() {
-        let stored = br#"{"a": {"id":"a","title":"A"}, "b": {"id":"b"}, "c": null, "d": {"id":"d"}}"#;
+        let stored =
+            br#"{"a": {"id":"a","title":"A"}, "b": {"id":"b"}, "c": null, "d": {"id":"d"}}"#;
         let items = split(stored).unwrap();
         assert_eq!(items.keys().collect::<Vec<_>>(), ["a", "b", "d"]);
         let ids = ["b", "x", "c", "a", "b", "d"].map(|id| id.to_string());

@@ -15,7 +15,9 @@ pub(crate) struct Json {
 
 impl Json {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { out: String::with_capacity(bytes) }
+        Self {
+            out: String::with_capacity(bytes),
+        }
     }
 
     pub(crate) fn finish(self) -> String {
@@ -24,7 +26,10 @@ impl Json {
 
     /// A comma where a value or key follows another one.
     fn separate(&mut self) {
-        if !matches!(self.out.as_bytes().last(), None | Some(b'{' | b'[' | b':' | b'\n')) {
+        if !matches!(
+            self.out.as_bytes().last(),
+            None | Some(b'{' | b'[' | b':' | b'\n')
+        ) {
             self.out.push(',');
         }
     }

@@ -24,7 +24,11 @@ pub(crate) struct Page<'a> {
 
 impl Page<'_> {
     pub(crate) fn write(&self) -> String {
-        let per_item = if self.input.params.explain { 1_200 } else { 240 };
+        let per_item = if self.input.params.explain {
+            1_200
+        } else {
+            240
+        };
         let mut json = Json::with_capacity(4_096 + self.ranking.items.len() * per_item);
         let config = format!("{}@{}", self.input.config.name, self.input.config.version);
         json.open('{');
@@ -65,7 +69,11 @@ impl Page<'_> {
         json.key_integer("position", i64::from(ranked.position));
         // A hot list knows neither: its rows were created at 0 (see `hot::as_bundle`).
         json.key("created_at");
-        if created_at_ms == 0 { json.null() } else { json.integer(created_at_ms) }
+        if created_at_ms == 0 {
+            json.null()
+        } else {
+            json.integer(created_at_ms)
+        }
         json.key("kind");
         match self.candidates.kind.get(row) {
             Some(kind) if created_at_ms != 0 => json.text(kind.name()),
@@ -81,7 +89,12 @@ impl Page<'_> {
     }
 
     fn sources(&self, json: &mut Json, row: usize) {
-        let mut sources = self.candidates.sources.get(row).copied().unwrap_or_default();
+        let mut sources = self
+            .candidates
+            .sources
+            .get(row)
+            .copied()
+            .unwrap_or_default();
         let author = self.candidates.author.get(row);
         let author = author.and_then(|&at| self.candidates.author_hashes.get(at as usize));
         if author.is_some_and(|author| self.unfollows.binary_search(author).is_ok()) {
@@ -106,7 +119,14 @@ impl Page<'_> {
         json.open('[');
         let profile = input.params.profile;
         let now_ms = input.domain_ms;
-        let terms = explain(profile, self.candidates, row, input.config, self.prior, now_ms);
+        let terms = explain(
+            profile,
+            self.candidates,
+            row,
+            input.config,
+            self.prior,
+            now_ms,
+        );
         for term in terms {
             json.open('{');
             json.key_text("name", term.name);

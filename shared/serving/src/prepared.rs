@@ -10,7 +10,7 @@ use edgewise_wire::bundle::Bundle;
 use edgewise_wire::overlay::{Overlay, OverlayItem};
 
 use crate::events::ItemFacts;
-use crate::merge::{Appender, replace_counters, retain};
+use crate::merge::{join, replace_counters, retain};
 
 /// A decoded bundle with the index of its rows and the view merged with the last overlay.
 ///
@@ -48,7 +48,10 @@ impl Prepared {
     pub fn new(mut bundle: Bundle) -> Self {
         let mut base = core::mem::take(&mut bundle.candidates);
         let mut index = index_of(&base);
-        if index.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+        if index
+            .windows(2)
+            .any(|pair| matches!(pair, [a, b] if a.0 == b.0))
+        {
             let mut keep = alloc::vec![false; base.len()];
             index.dedup_by_key(|entry| entry.0);
             for &(_, row) in &index {
@@ -59,7 +62,12 @@ impl Prepared {
             base = retain(&base, &keep);
             index = index_of(&base);
         }
-        Self { facts: bundle, base, index, merged: None }
+        Self {
+            facts: bundle,
+            base,
+            index,
+            merged: None,
+        }
     }
 
     /// The user the bundle is of; `None` for a segment's pool.
@@ -94,7 +102,9 @@ impl Prepared {
         overlay: Option<&Overlay>,
         sources: &SourcesConfig,
     ) -> (&Bundle, &mut Candidates) {
-        let Some(overlay) = overlay else { return (&self.facts, &mut self.base) };
+        let Some(overlay) = overlay else {
+            return (&self.facts, &mut self.base);
+        };
         let key = MergeKey {
             position: overlay.position,
             made_at_ms: overlay.made_at_ms,
@@ -105,7 +115,10 @@ impl Prepared {
             let candidates = self.merge(overlay, sources);
             self.merged = Some(Merged { key, candidates });
         }
-        let merged = self.merged.as_mut().and_then(|merged| merged.candidates.as_mut());
+        let merged = self
+            .merged
+            .as_mut()
+            .and_then(|merged| merged.candidates.as_mut());
         (&self.facts, merged.unwrap_or(&mut self.base))
     }
 
@@ -121,7 +134,10 @@ impl Prepared {
             return None;
         }
         self.parts(Some(overlay), sources);
-        let current = self.merged.as_ref().and_then(|merged| merged.candidates.as_ref());
+        let current = self
+            .merged
+            .as_ref()
+            .and_then(|merged| merged.candidates.as_ref());
         let current = current.unwrap_or(&self.base);
         let oldest = self.follow_horizon_ms(overlay, sources);
         let followed = |_: &OverlayItem, hash: u64| authors.binary_search(&hash).is_ok();
@@ -130,9 +146,7 @@ impl Prepared {
         if joining.is_empty() {
             return None;
         }
-        let mut widened = current.clone();
-        join_all(&mut widened, &joining);
-        Some(widened)
+        Some(join(current.clone(), joining.iter().map(|join| join.item)))
     }
 
     /// Author and tags of the item with this id, from the bundle or the overlay; what
@@ -148,16 +162,24 @@ impl Prepared {
             let tags = self.base.tags_of(row).iter();
             return Some(ItemFacts {
                 author: self.base.authors.get(author as usize),
-                tags: tags.map(|&tag| self.base.labels.get(usize::from(tag))).collect(),
+                tags: tags
+                    .map(|&tag| self.base.labels.get(usize::from(tag)))
+                    .collect(),
             });
         }
         let item = overlay?.items.iter().find(|item| item.id == id)?;
         let tags = item.tags.iter().map(String::as_str).collect();
-        Some(ItemFacts { author: &item.author, tags })
+        Some(ItemFacts {
+            author: &item.author,
+            tags,
+        })
     }
 
     fn row_of(&self, item_hash: u64) -> Option<usize> {
-        let at = self.index.binary_search_by_key(&item_hash, |entry| entry.0).ok()?;
+        let at = self
+            .index
+            .binary_search_by_key(&item_hash, |entry| entry.0)
+            .ok()?;
         self.index.get(at).map(|&(_, row)| row as usize)
     }
 
@@ -177,10 +199,15 @@ impl Prepared {
                 follows.binary_search(&((author_hash >> 32) as u32)).is_ok()
             });
             if !joining.is_empty() {
-                join_all(merged.get_or_insert_with(|| self.base.clone()), &joining);
+                let whole = merged.unwrap_or_else(|| self.base.clone());
+                merged = Some(join(whole, joining.iter().map(|join| join.item)));
             }
         }
-        let mut dead = overlay.tombstones.iter().filter_map(|&hash| self.row_of(hash)).peekable();
+        let mut dead = overlay
+            .tombstones
+            .iter()
+            .filter_map(|&hash| self.row_of(hash))
+            .peekable();
         if dead.peek().is_none() {
             return merged;
         }
@@ -212,7 +239,11 @@ impl Prepared {
             let author_hash = id_hash(&item.author);
             if !followed(item, author_hash)
                 || own == Some(author_hash)
-                || self.facts.hidden_authors.binary_search(&author_hash).is_ok()
+                || self
+                    .facts
+                    .hidden_authors
+                    .binary_search(&author_hash)
+                    .is_ok()
             {
                 continue;
             }
@@ -233,9 +264,15 @@ impl Prepared {
     /// widest one where the bundle's followed items were too few, as when it was built.
     fn follow_horizon_ms(&self, overlay: &Overlay, sources: &SourcesConfig) -> i64 {
         let rows = self.base.sources.iter();
-        let followed = rows.filter(|sources| sources.contains(Sources::FOLLOW)).count();
+        let followed = rows
+            .filter(|sources| sources.contains(Sources::FOLLOW))
+            .count();
         let [narrow, _, wide] = sources.follow_windows_hours;
-        let hours = if followed < sources.follow_enough as usize { wide } else { narrow };
+        let hours = if followed < sources.follow_enough as usize {
+            wide
+        } else {
+            narrow
+        };
         let now_ms = overlay.clock.domain_ms(overlay.made_at_ms);
         now_ms.saturating_sub(i64::from(hours) * 3_600_000)
     }
@@ -244,13 +281,6 @@ impl Prepared {
 struct Joining<'o> {
     item: &'o OverlayItem,
     item_hash: u64,
-}
-
-fn join_all(candidates: &mut Candidates, joining: &[Joining<'_>]) {
-    let mut appender = Appender::new(candidates);
-    for join in joining {
-        appender.join(join.item);
-    }
 }
 
 fn index_of(candidates: &Candidates) -> Vec<(u64, u32)> {

@@ -18,20 +18,18 @@
 //! Output: a line `{"id","score","bits","score_rank","position"}` an item; `score` reads back
 //! to the same bits and is null where it is not finite, `bits` is `0x` and 16 hex digits.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use edgewise_ranking::{
-    Candidates, Feature, Kind, Model, NewCandidate, Profile, Query, RankingConfig, Selection,
-    Sources, id_hash, rank as rank_candidates,
+    Candidates, Feature, Kind, Merged, Merger, Model, NewCandidate, Profile, Query, RankingConfig,
+    Selection, Sources, id_hash, rank as rank_candidates,
 };
 use edgewise_wire::ids::{check_id, check_label};
 use serde_json::{Map, Value};
 
 use crate::json::Json;
-use crate::merge::Appender;
 
 /// Most candidates of one input, and the largest `limit`.
 pub const CANDIDATES_MAX: usize = 10_000;
@@ -79,12 +77,22 @@ type Result<T> = core::result::Result<T, RankInputError>;
 
 /// Ranks the candidates of `input` and prints a JSON line an item, best first.
 ///
+/// ```
+/// let input = br#"{"query": {"now_ms": 3600000}, "candidates": [
+///     {"id": "a", "author": "x", "created_at_ms": 3600000, "likes": 0}]}"#;
+/// let line = r#"{"id":"a","score":0.3,"bits":"0x3fd3333333333333","score_rank":1,"position":1}"#;
+/// assert_eq!(edgewise_serving::rank_json::rank(input)?.trim_end(), line);
+/// # Ok::<(), edgewise_serving::rank_json::RankInputError>(())
+/// ```
+///
 /// # Errors
 ///
 /// Names what is wrong with the input, by field and index.
 pub fn rank(input: &[u8]) -> Result<String> {
     let input: Value = serde_json::from_slice(input)?;
-    let input = input.as_object().ok_or_else(|| field("the input", "an object"))?;
+    let input = input
+        .as_object()
+        .ok_or_else(|| field("the input", "an object"))?;
     let candidates = match input.get("candidates").and_then(Value::as_array) {
         Some(rows) => candidates_of(rows)?,
         None => return Err(field("candidates", "an array of objects")),
@@ -115,7 +123,11 @@ fn ranked(
     let hidden_authors = asked.hashes("hidden_authors")?;
     let shown = asked.hashes("shown")?;
     let is_shown = |hash: u64| shown.binary_search(&hash).is_ok();
-    let recent_authors: Vec<u64> = asked.ids("recent_authors")?.iter().map(|id| id_hash(id)).collect();
+    let recent_authors: Vec<u64> = asked
+        .ids("recent_authors")?
+        .iter()
+        .map(|id| id_hash(id))
+        .collect();
     let everything = u64::try_from(candidates.len().max(1)).unwrap_or(u64::MAX);
     let limit = asked.integer("limit", 1..=CANDIDATES_MAX as u64, "an integer, 1 to 10000")?;
     let position = asked.integer("position", 0..=u64::from(u32::MAX), "an integer, 0 or more")?;
@@ -144,7 +156,9 @@ fn ranked(
     };
     let now_ms = asked.0.get("now_ms").and_then(integer);
     let now_ms = now_ms.ok_or_else(|| field("query.now_ms", "an integer, Unix ms"))?;
-    let model = Model { version: String::from("rank") };
+    let model = Model {
+        version: String::from("rank"),
+    };
     let ranking = rank_candidates(&query, candidates, &model, config, now_ms, asked.seed()?);
     let mut lines = Json::with_capacity(ranking.items.len() * 112);
     for item in &ranking.items {
@@ -169,12 +183,19 @@ impl<'a> Asked<'a> {
     }
 
     fn text(&self, name: &str) -> Result<Option<&'a str>> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        value.as_str().map(Some).ok_or_else(|| field(&format!("query.{name}"), "a string"))
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        value
+            .as_str()
+            .map(Some)
+            .ok_or_else(|| field(&format!("query.{name}"), "a string"))
     }
 
     fn ids(&self, name: &str) -> Result<Vec<&'a str>> {
-        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        let Some(value) = self.get(name) else {
+            return Ok(Vec::new());
+        };
         texts(value).ok_or_else(|| field(&format!("query.{name}"), "an array of ids"))
     }
 
@@ -191,9 +212,13 @@ impl<'a> Asked<'a> {
         range: core::ops::RangeInclusive<u64>,
         expected: &'static str,
     ) -> Result<Option<u64>> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         let value = value.as_u64().filter(|value| range.contains(value));
-        value.map(Some).ok_or_else(|| field(&format!("query.{name}"), expected))
+        value
+            .map(Some)
+            .ok_or_else(|| field(&format!("query.{name}"), expected))
     }
 
     fn seed(&self) -> Result<u64> {
@@ -202,7 +227,10 @@ impl<'a> Asked<'a> {
             None => Ok(self.text("request_id")?.map_or(0, id_hash)),
             Some(Value::String(text)) => text
                 .strip_prefix("0x")
-                .map_or_else(|| text.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok())
+                .map_or_else(
+                    || text.parse().ok(),
+                    |hex| u64::from_str_radix(hex, 16).ok(),
+                )
                 .ok_or_else(|| field("query.seed", expected)),
             Some(value) => value.as_u64().ok_or_else(|| field("query.seed", expected)),
         }
@@ -213,20 +241,23 @@ fn candidates_of(rows: &[Value]) -> Result<Candidates> {
     if rows.len() > CANDIDATES_MAX {
         return Err(RankInputError::TooMany { count: rows.len() });
     }
-    let mut candidates = Candidates::default();
-    let mut appender = Appender::new(&mut candidates);
-    let mut ids = BTreeSet::new();
+    let mut merger = Merger::new(rows.len());
     for (index, row) in rows.iter().enumerate() {
         let row = row
             .as_object()
             .ok_or_else(|| field(&format!("candidates[{index}]"), "an object"))?;
         let row = candidate(index, row)?;
-        if !ids.insert(row.facts.id) {
-            return Err(RankInputError::Duplicate { id: String::from(row.facts.id) });
+        if merger.add(&NewCandidate {
+            tags: &row.tags,
+            ..row.facts
+        }) != Merged::New
+        {
+            return Err(RankInputError::Duplicate {
+                id: String::from(row.facts.id),
+            });
         }
-        appender.push(&NewCandidate { tags: &row.tags, ..row.facts });
     }
-    Ok(candidates)
+    Ok(merger.finish())
 }
 
 /// A candidate whose tags are kept beside it.
@@ -272,14 +303,20 @@ fn candidate(index: usize, row: &Map<String, Value>) -> Result<Row<'_>> {
             _ => set_feature(index, &mut facts, name, value)?,
         }
     }
-    let required = [("id", facts.id.is_empty()), ("author", facts.author.is_empty())];
+    let required = [
+        ("id", facts.id.is_empty()),
+        ("author", facts.author.is_empty()),
+    ];
     for (name, absent) in required {
         if absent {
             return Err(field(&format!("candidates[{index}].{name}"), ID));
         }
     }
     facts.created_at_ms = created_at_ms.ok_or_else(|| {
-        field(&format!("candidates[{index}].created_at_ms"), "an integer, Unix ms")
+        field(
+            &format!("candidates[{index}].created_at_ms"),
+            "an integer, Unix ms",
+        )
     })?;
     Ok(Row { facts, tags })
 }
@@ -294,7 +331,10 @@ fn set_feature(
     name: &str,
     value: &Value,
 ) -> Result<()> {
-    let unknown = || RankInputError::UnknownField { index, name: String::from(name) };
+    let unknown = || RankInputError::UnknownField {
+        index,
+        name: String::from(name),
+    };
     let feature = Feature::from_name(name).ok_or_else(unknown)?;
     if value.is_null() {
         return Ok(());
@@ -345,14 +385,19 @@ fn texts(value: &Value) -> Option<Vec<&str>> {
 
 fn sources(value: &Value) -> Option<Sources> {
     let all = Sources(31);
-    texts(value)?.iter().try_fold(Sources::default(), |sources, name| {
-        let bit = all.names().position(|known| known == *name)?;
-        Some(Sources(sources.0 | 1 << bit))
-    })
+    texts(value)?
+        .iter()
+        .try_fold(Sources::default(), |sources, name| {
+            let bit = all.names().position(|known| known == *name)?;
+            Some(Sources(sources.0 | 1 << bit))
+        })
 }
 
 fn field(field: &str, expected: &'static str) -> RankInputError {
-    RankInputError::Field { field: String::from(field), expected }
+    RankInputError::Field {
+        field: String::from(field),
+        expected,
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,9 @@ pub fn open(
     subject: u64,
     wall_ms: i64,
 ) -> (Session, SessionStatus) {
-    let Some(token) = token else { return (Session::new(subject), SessionStatus::New) };
+    let Some(token) = token else {
+        return (Session::new(subject), SessionStatus::New);
+    };
     // At time 0 nothing is too old: what was in the token shows what `prune` takes.
     let Ok(mut session) = Session::decode(token, keys, subject, 0) else {
         return (Session::new(subject), SessionStatus::Invalid);
@@ -54,7 +56,14 @@ pub fn open(
     let had_entries = !session.entries.is_empty();
     session.prune(wall_ms);
     let expired = had_entries && session.entries.is_empty();
-    (session, if expired { SessionStatus::Expired } else { SessionStatus::Ok })
+    (
+        session,
+        if expired {
+            SessionStatus::Expired
+        } else {
+            SessionStatus::Ok
+        },
+    )
 }
 
 #[cfg(test)]
@@ -74,11 +83,23 @@ mod tests {
         let subject = subject_of(Some("u1"));
         let empty = Session::new(subject);
         let at = |token, subject, wall_ms| open(token, &keys(), subject, wall_ms);
-        assert_eq!(at(Some(&token), subject, NOW_MS), (liked, SessionStatus::Ok));
-        assert_eq!(at(None, subject, NOW_MS), (empty.clone(), SessionStatus::New));
+        assert_eq!(
+            at(Some(&token), subject, NOW_MS),
+            (liked, SessionStatus::Ok)
+        );
+        assert_eq!(
+            at(None, subject, NOW_MS),
+            (empty.clone(), SessionStatus::New)
+        );
         let late = NOW_MS + 31 * 60_000;
-        assert_eq!(at(Some(&token), subject, late), (empty.clone(), SessionStatus::Expired));
-        assert_eq!(at(Some("x"), subject, NOW_MS), (empty, SessionStatus::Invalid));
+        assert_eq!(
+            at(Some(&token), subject, late),
+            (empty.clone(), SessionStatus::Expired)
+        );
+        assert_eq!(
+            at(Some("x"), subject, NOW_MS),
+            (empty, SessionStatus::Invalid)
+        );
         let other = at(Some(&token), subject_of(Some("u2")), NOW_MS);
         assert_eq!(other, (Session::new(id_hash("u2")), SessionStatus::Invalid));
         assert_eq!(other.0.entries, Vec::new());

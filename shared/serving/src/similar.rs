@@ -51,9 +51,16 @@ pub fn answer(
     json.key("items");
     json.open('[');
     let wanted = |near: &&Neighbour<'_>| {
-        params.tag.as_ref().is_none_or(|tag| near.tags.iter().any(|known| known == tag))
+        params
+            .tag
+            .as_ref()
+            .is_none_or(|tag| near.tags.iter().any(|known| known == tag))
     };
-    let alive = stored.items.iter().filter(wanted).filter(|near| !is_dead(overlay, &near.id));
+    let alive = stored
+        .items
+        .iter()
+        .filter(wanted)
+        .filter(|near| !is_dead(overlay, &near.id));
     for near in alive.take(params.limit as usize) {
         json.open('{');
         json.key_text("id", &near.id);
@@ -101,8 +108,17 @@ mod tests {
     #[test]
     fn another_shape_is_an_error() {
         let params = SimilarParams::parse("").unwrap();
-        for stored in ["", "[]", "{}", r#"{"item":1,"items":[]}"#, r#"{"item":"a","items":[{}]}"#] {
-            assert!(answer(stored.as_bytes(), &params, None).is_err(), "{stored}");
+        for stored in [
+            "",
+            "[]",
+            "{}",
+            r#"{"item":1,"items":[]}"#,
+            r#"{"item":"a","items":[{}]}"#,
+        ] {
+            assert!(
+                answer(stored.as_bytes(), &params, None).is_err(),
+                "{stored}"
+            );
         }
     }
 }

@@ -20,8 +20,10 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
     what: &'static str,
     stored: &'a [u8],
 ) -> Result<T, StoredError> {
-    serde_json::from_slice(stored)
-        .map_err(|error| StoredError { what, detail: error.to_string() })
+    serde_json::from_slice(stored).map_err(|error| StoredError {
+        what,
+        detail: error.to_string(),
+    })
 }
 
 /// Whether the overlay says that the item with this id was deleted.

@@ -25,7 +25,10 @@ fn list(sums: &[f64]) -> HotList {
             .map(|(at, &sum)| HotListItem {
                 id: format!("h{at}"),
                 author: format!("a{at}"),
-                hot: HotSum { sum, at_ms: NOW_MS - 60_000 },
+                hot: HotSum {
+                    sum,
+                    at_ms: NOW_MS - 60_000,
+                },
                 last_event_ms: NOW_MS - 60_000,
             })
             .collect(),
@@ -34,7 +37,11 @@ fn list(sums: &[f64]) -> HotList {
 
 fn touched(id: &str, sum: f64) -> OverlayItem {
     let hot = HotSum { sum, at_ms: NOW_MS };
-    OverlayItem { hot: [hot; 3], last_event_ms: NOW_MS, ..new_item(id, "zoe") }
+    OverlayItem {
+        hot: [hot; 3],
+        last_event_ms: NOW_MS,
+        ..new_item(id, "zoe")
+    }
 }
 
 /// The one place that asks for a list: ids and the answer.
@@ -44,7 +51,10 @@ fn trending(list: &HotList, overlay: Option<&Overlay>, query: &str) -> (String, 
     let body = answer(list, overlay, &params, &config, NOW_MS, Rung::Hot);
     let body: Value = serde_json::from_slice(&body).unwrap();
     let items = body["items"].as_array().unwrap();
-    let ids: Vec<&str> = items.iter().map(|item| item["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap())
+        .collect();
     (ids.join(" "), body)
 }
 
@@ -90,20 +100,42 @@ fn only_items_of_the_lists_label_join() {
     tagged.tag = Some("cats".to_string());
     let mut cat = touched("cat", 2.0);
     cat.tags.push("cats".to_string());
-    check(&tagged, Some(&overlay(Vec::from([cat, touched("dog", 2.0)]))), "cat h0");
+    check(
+        &tagged,
+        Some(&overlay(Vec::from([cat, touched("dog", 2.0)]))),
+        "cat h0",
+    );
     let mut swiss = list(&[1.0]);
     swiss.region = Some("CH".to_string());
-    let here = OverlayItem { region: Some("CH".to_string()), ..touched("here", 2.0) };
-    check(&swiss, Some(&overlay(Vec::from([here, touched("there", 2.0)]))), "here h0");
+    let here = OverlayItem {
+        region: Some("CH".to_string()),
+        ..touched("here", 2.0)
+    };
+    check(
+        &swiss,
+        Some(&overlay(Vec::from([here, touched("there", 2.0)]))),
+        "here h0",
+    );
     let mut german = list(&[1.0]);
     german.language = Some("de".to_string());
-    let ours = OverlayItem { language: Some("de".to_string()), ..touched("ours", 2.0) };
-    check(&german, Some(&overlay(Vec::from([ours, touched("theirs", 2.0)]))), "ours h0");
+    let ours = OverlayItem {
+        language: Some("de".to_string()),
+        ..touched("ours", 2.0)
+    };
+    check(
+        &german,
+        Some(&overlay(Vec::from([ours, touched("theirs", 2.0)]))),
+        "ours h0",
+    );
 }
 
 #[test]
 fn ties_ascend_by_id() {
-    check(&list(&[1.0, 1.0, 1.0]), Some(&overlay(Vec::new())), "h0 h1 h2");
+    check(
+        &list(&[1.0, 1.0, 1.0]),
+        Some(&overlay(Vec::new())),
+        "h0 h1 h2",
+    );
 }
 
 #[test]
@@ -120,7 +152,9 @@ fn a_feed_of_the_hot_rung_keeps_the_lists_order() {
         cursor: None,
         overlay: Some(&overlay),
         config: &config,
-        model: &Model { version: "linear-1".to_string() },
+        model: &Model {
+            version: "linear-1".to_string(),
+        },
         keys: &keys(),
         wall_ms: NOW_MS,
         domain_ms: NOW_MS,
@@ -130,10 +164,16 @@ fn a_feed_of_the_hot_rung_keeps_the_lists_order() {
     let outcome = feed::answer(&mut prepared, &input);
     let body: Value = serde_json::from_slice(&outcome.body).unwrap();
     let items = body["items"].as_array().unwrap();
-    let ids: Vec<&str> = items.iter().map(|item| item["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids.join(" "), trending(&list, Some(&overlay), "").0);
     assert!(body["items"][0]["created_at"].is_null() && body["items"][0]["kind"].is_null());
-    assert_eq!((body["rung"].as_str(), body["degradations"].as_u64()), (Some("hot"), None));
+    assert_eq!(
+        (body["rung"].as_str(), body["degradations"].as_u64()),
+        (Some("hot"), None)
+    );
 }
 
 proptest! {

@@ -15,7 +15,12 @@ use crate::fixture::{NOW_MS, bundle, new_item, overlay, tombstones};
 fn merged(bundle: Bundle, overlay: &Overlay) -> Vec<String> {
     let sources = RankingConfig::default().sources;
     let mut prepared = Prepared::new(bundle);
-    prepared.current(Some(overlay), &sources).ids.iter().map(String::from).collect()
+    prepared
+        .current(Some(overlay), &sources)
+        .ids
+        .iter()
+        .map(String::from)
+        .collect()
 }
 
 #[track_caller]
@@ -29,7 +34,14 @@ fn check_joins(bundle: Bundle, item: OverlayItem, joins: bool) {
 fn new_items_of_followed_authors_join() {
     check_joins(bundle(100, 10), new_item("n1", "a1"), true);
     check_joins(bundle(100, 10), new_item("n1", "a9"), false);
-    check_joins(bundle(100, 10), OverlayItem { is_new: false, ..new_item("n1", "a1") }, false);
+    check_joins(
+        bundle(100, 10),
+        OverlayItem {
+            is_new: false,
+            ..new_item("n1", "a1")
+        },
+        false,
+    );
 }
 
 #[test]
@@ -72,8 +84,14 @@ fn joined_rows_know_their_author_and_their_facts() {
     assert_eq!(candidates.feature(101, Feature::Interactions), Some(0.0));
     assert_eq!(candidates.feature(100, Feature::Likes), Some(3.0));
     assert_eq!(candidates.sources[100], Sources::FOLLOW);
-    assert_eq!(candidates.authors.get(candidates.author[100] as usize), "a3");
-    let tags = candidates.tags_of(100).iter().map(|&tag| candidates.labels.get(tag.into()));
+    assert_eq!(
+        candidates.authors.get(candidates.author[100] as usize),
+        "a3"
+    );
+    let tags = candidates
+        .tags_of(100)
+        .iter()
+        .map(|&tag| candidates.labels.get(tag.into()));
     assert_eq!(tags.collect::<Vec<_>>(), ["fresh"]);
 }
 
@@ -81,8 +99,16 @@ fn joined_rows_know_their_author_and_their_facts() {
 fn counters_replace_those_of_rows() {
     let sources = RankingConfig::default().sources;
     let mut prepared = Prepared::new(bundle(10, 10));
-    let counters = Counters { likes: 1_000, watch_ratio_sum: 2.5, ..Counters::default() };
-    let touched = OverlayItem { counters, is_new: false, ..new_item("i4", "a4") };
+    let counters = Counters {
+        likes: 1_000,
+        watch_ratio_sum: 2.5,
+        ..Counters::default()
+    };
+    let touched = OverlayItem {
+        counters,
+        is_new: false,
+        ..new_item("i4", "a4")
+    };
     let view = prepared.current(Some(&overlay(Vec::from([touched]))), &sources);
     assert_eq!(view.feature(4, Feature::Likes), Some(1_000.0));
     assert_eq!(view.feature(4, Feature::Impressions), Some(0.0));
@@ -110,8 +136,16 @@ fn a_view_is_kept_until_the_overlay_moves() {
     let sources = RankingConfig::default().sources;
     let mut prepared = Prepared::new(bundle(10, 10));
     let mut overlay = overlay(Vec::from([new_item("n1", "a1")]));
-    let before = prepared.current(Some(&overlay), &sources).ids.get(0).as_ptr();
-    let again = prepared.current(Some(&overlay), &sources).ids.get(0).as_ptr();
+    let before = prepared
+        .current(Some(&overlay), &sources)
+        .ids
+        .get(0)
+        .as_ptr();
+    let again = prepared
+        .current(Some(&overlay), &sources)
+        .ids
+        .get(0)
+        .as_ptr();
     assert_eq!(before, again);
     overlay.position += 1;
     overlay.items.push(new_item("n2", "a2"));
@@ -121,10 +155,18 @@ fn a_view_is_kept_until_the_overlay_moves() {
 #[test]
 fn repeated_ids_of_a_bundle_are_dropped() {
     let mut twice = bundle(4, 2);
-    let row = edgewise_ranking::NewCandidate { id: "i1", author: "a1", ..Default::default() };
+    let row = edgewise_ranking::NewCandidate {
+        id: "i1",
+        author: "a1",
+        ..Default::default()
+    };
     twice.candidates.push(&row);
     let mut prepared = Prepared::new(twice);
-    let ids: Vec<_> = prepared.current(None, &RankingConfig::default().sources).ids.iter().collect();
+    let ids: Vec<_> = prepared
+        .current(None, &RankingConfig::default().sources)
+        .ids
+        .iter()
+        .collect();
     assert_eq!(ids, ["i0", "i1", "i2", "i3"]);
 }
 
@@ -141,12 +183,24 @@ fn item_facts_come_from_bundle_and_overlay() {
 
 /// Items that may be rows of the bundle (`i`), new (`n`), by followed authors or not.
 fn items() -> impl Strategy<Value = Vec<OverlayItem>> {
-    let item = (0..60_usize, 0..12_usize, any::<bool>(), 0..500_u32, 0..900_i64);
+    let item = (
+        0..60_usize,
+        0..12_usize,
+        any::<bool>(),
+        0..500_u32,
+        0..900_i64,
+    );
     let item = item.prop_map(|(id, author, is_new, likes, age_hours)| OverlayItem {
         is_new,
         created_at_ms: NOW_MS - age_hours * 3_600_000,
-        counters: Counters { likes, ..Counters::default() },
-        ..new_item(&format!("{}{id}", if id < 40 { 'i' } else { 'n' }), &format!("a{author}"))
+        counters: Counters {
+            likes,
+            ..Counters::default()
+        },
+        ..new_item(
+            &format!("{}{id}", if id < 40 { 'i' } else { 'n' }),
+            &format!("a{author}"),
+        )
     });
     prop::collection::vec(item, 0..50)
 }

@@ -24,14 +24,25 @@ const B: &str = r#"{"id":"b","author":"y","created_at_ms":3600000,"features":{"c
 
 #[test]
 fn lines_carry_the_bits() {
-    check(&of(&format!("{A},{B}")), expect![[""]]);
+    check(
+        &of(&format!("{A},{B}")),
+        expect![[r#"
+        {"id":"b","score":0.7394449154672438,"bits":"0x3fe7a9886224026e","score_rank":1,"position":1}
+        {"id":"a","score":0.3763969311977843,"bits":"0x3fd816e32773caae","score_rank":2,"position":2}
+    "#]],
+    );
 }
 
 #[test]
 fn numbers_that_json_cannot_say_have_names() {
     let named = r#"{"id":"n","author":"x","created_at_ms":0,"likes":"NaN","shares":"-Infinity",
         "comments":null,"interactions":1e-45}"#;
-    check(&of(named), expect![[""]]);
+    check(
+        &of(named),
+        expect![[r#"
+        {"id":"n","score":0.27145122541078787,"bits":"0x3fd15f74f5e64d23","score_rank":1,"position":1}
+    "#]],
+    );
 }
 
 #[test]
@@ -41,7 +52,10 @@ fn what_is_asked_holds() {
         let input = format!(r#"{{"query":{query},"candidates":[{A},{B},{tagged}]}}"#);
         let lines = rank(input.as_bytes()).unwrap();
         let id = |line: &str| {
-            serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_string()
+            serde_json::from_str::<Value>(line).unwrap()["id"]
+                .as_str()
+                .unwrap()
+                .to_string()
         };
         lines.lines().map(id).collect::<Vec<String>>().join("")
     };
@@ -49,30 +63,88 @@ fn what_is_asked_holds() {
     assert_eq!(ask(r#"{"now_ms":0,"limit":1}"#).len(), 1);
     assert_eq!(ask(r#"{"now_ms":0,"tag":"t","unknown":1}"#), "c");
     assert_eq!(ask(r#"{"now_ms":0,"exclude":["a","b"]}"#), "c");
-    assert_eq!(ask(r#"{"now_ms":0,"user":"x","hidden_authors":["y"]}"#), "c");
-    assert_eq!(ask(r#"{"now_ms":0,"shown":["c","b"],"seed":"0xff","profile":"video"}"#), "a");
-    assert_eq!(ask(r#"{"now_ms":0.0,"selection":"diverse","request_id":"r"}"#).len(), 3);
+    assert_eq!(
+        ask(r#"{"now_ms":0,"user":"x","hidden_authors":["y"]}"#),
+        "c"
+    );
+    assert_eq!(
+        ask(r#"{"now_ms":0,"shown":["c","b"],"seed":"0xff","profile":"video"}"#),
+        "a"
+    );
+    assert_eq!(
+        ask(r#"{"now_ms":0.0,"selection":"diverse","request_id":"r"}"#).len(),
+        3
+    );
 }
 
 #[test]
 fn a_wrong_input_is_named() {
-    check("{", expect![[""]]);
-    check("[]", expect![[""]]);
-    check("{}", expect![[""]]);
-    check(r#"{"candidates":[]}"#, expect![[""]]);
-    check(r#"{"candidates":[],"query":{}}"#, expect![[""]]);
-    check(r#"{"candidates":[],"query":{"now_ms":1,"limit":0}}"#, expect![[""]]);
-    check(r#"{"candidates":[],"query":{"now_ms":1,"seed":-1}}"#, expect![[""]]);
-    check(r#"{"candidates":[],"query":{"now_ms":1,"profile":"x"}}"#, expect![[""]]);
-    check(r#"{"candidates":[],"query":{"now_ms":1},"prior":"x"}"#, expect![[""]]);
-    check(&of(&format!("{A},{A}")), expect![[""]]);
-    check(&of("7"), expect![[""]]);
-    check(&of(r#"{"id":"a"}"#), expect![[""]]);
-    check(&of(r#"{"id":"","author":"x","created_at_ms":0}"#), expect![[""]]);
-    check(&of(r#"{"id":"a","author":"x","created_at_ms":0,"lieks":1}"#), expect![[""]]);
-    check(&of(r#"{"id":"a","author":"x","created_at_ms":0,"likes":"1"}"#), expect![[""]]);
-    check(&of(r#"{"id":"a","author":"x","created_at_ms":0.5}"#), expect![[""]]);
-    check(&of(r#"{"id":"a","author":"x","created_at_ms":0,"sources":["f1"]}"#), expect![[""]]);
+    check(
+        "{",
+        expect!["the input is not JSON: EOF while parsing an object at line 1 column 1"],
+    );
+    check("[]", expect!["the input must be an object"]);
+    check("{}", expect!["candidates must be an array of objects"]);
+    check(r#"{"candidates":[]}"#, expect!["query must be an object"]);
+    check(
+        r#"{"candidates":[],"query":{}}"#,
+        expect!["query.now_ms must be an integer, Unix ms"],
+    );
+    check(
+        r#"{"candidates":[],"query":{"now_ms":1,"limit":0}}"#,
+        expect!["query.limit must be an integer, 1 to 10000"],
+    );
+    check(
+        r#"{"candidates":[],"query":{"now_ms":1,"seed":-1}}"#,
+        expect![[
+            r#"query.seed must be an integer, 0 to 18446744073709551615, or "0x" and hex digits"#
+        ]],
+    );
+    check(
+        r#"{"candidates":[],"query":{"now_ms":1,"profile":"x"}}"#,
+        expect![[r#"query.profile must be "feed" or "video""#]],
+    );
+    check(
+        r#"{"candidates":[],"query":{"now_ms":1},"prior":"x"}"#,
+        expect![[r#"prior must be a number, null, "NaN", "Infinity" or "-Infinity""#]],
+    );
+    check(
+        &of(&format!("{A},{A}")),
+        expect![[r#"the candidate id "a" is given twice"#]],
+    );
+    check(&of("7"), expect!["candidates[0] must be an object"]);
+    check(
+        &of(r#"{"id":"a"}"#),
+        expect![
+            "candidates[0].author must be an id: a string of 1 to 64 bytes without control characters"
+        ],
+    );
+    check(
+        &of(r#"{"id":"","author":"x","created_at_ms":0}"#),
+        expect![
+            "candidates[0].id must be an id: a string of 1 to 64 bytes without control characters"
+        ],
+    );
+    check(
+        &of(r#"{"id":"a","author":"x","created_at_ms":0,"lieks":1}"#),
+        expect![[r#"candidates[0] has an unknown field "lieks""#]],
+    );
+    check(
+        &of(r#"{"id":"a","author":"x","created_at_ms":0,"likes":"1"}"#),
+        expect![[
+            r#"candidates[0].likes must be a number, null, "NaN", "Infinity" or "-Infinity""#
+        ]],
+    );
+    check(
+        &of(r#"{"id":"a","author":"x","created_at_ms":0.5}"#),
+        expect!["candidates[0].created_at_ms must be an integer, Unix ms"],
+    );
+    check(
+        &of(r#"{"id":"a","author":"x","created_at_ms":0,"sources":["f1"]}"#),
+        expect![
+            "candidates[0].sources must be an array of follow, trending, affinity, similar, explore"
+        ],
+    );
 }
 
 #[test]
@@ -82,9 +154,14 @@ fn nothing_to_rank_is_no_line() {
 
 #[test]
 fn too_many_candidates_are_refused() {
-    let rows: Vec<Value> = (0..=CANDIDATES_MAX).map(|row| json!({ "id": row })).collect();
+    let rows: Vec<Value> = (0..=CANDIDATES_MAX)
+        .map(|row| json!({ "id": row }))
+        .collect();
     let input = json!({ "query": { "now_ms": 0 }, "candidates": rows }).to_string();
-    assert!(matches!(rank(input.as_bytes()), Err(RankInputError::TooMany { count: 10_001 })));
+    assert!(matches!(
+        rank(input.as_bytes()),
+        Err(RankInputError::TooMany { count: 10_001 })
+    ));
 }
 
 proptest! {
