@@ -18,6 +18,8 @@ pub mod feature;
 pub mod hot;
 pub mod id;
 mod index;
+#[cfg(test)]
+mod laws;
 pub mod merge;
 mod order;
 pub mod query;

@@ -222,3 +222,193 @@ impl Facts<'_> {
         f64::from(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidates::NewCandidate;
+    use crate::feature::TABLE;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn one(created_at_ms: i64, facts: &[(Feature, f32)]) -> Candidates {
+        let mut row = NewCandidate {
+            id: "i",
+            author: "a",
+            created_at_ms,
+            ..Default::default()
+        };
+        for &(feature, value) in facts {
+            row.features[feature as usize] = Some(value);
+        }
+        let mut candidates = Candidates::default();
+        candidates.push(&row);
+        candidates
+    }
+
+    #[track_caller]
+    fn check(
+        profile: Profile,
+        prior: f64,
+        age_hours: i64,
+        facts: &[(Feature, f32)],
+        expected: f64,
+    ) {
+        let now_ms = 1_700_000_000_000;
+        let candidates = one(now_ms - age_hours * HOUR_MS, facts);
+        let scored = score(
+            profile,
+            &candidates,
+            0,
+            &RankingConfig::default(),
+            prior,
+            now_ms,
+        );
+        let error = (scored.score - expected).abs();
+        assert!(
+            error <= 2.0 * f64::EPSILON * expected,
+            "{} is not {expected}",
+            scored.score
+        );
+        assert_eq!(scored.degradations, 0);
+    }
+
+    // Expected values were computed by hand with 50 decimal digits.
+
+    #[test]
+    fn feed_formula() {
+        let facts = [
+            (Feature::Likes, 8.0),
+            (Feature::Comments, 3.0),
+            (Feature::Shares, 2.0),
+            (Feature::Impressions, 50.0),
+            (Feature::Interactions, 4.0),
+        ];
+        // 0.3 * 0.548811636... + 0.4 * 0.336472236... + 0.3 * 1.609437912...
+        check(Profile::Feed, 0.5, 6, &facts, 0.782_063_759_206_923_2);
+    }
+
+    #[test]
+    fn feed_formula_without_impressions_and_from_the_future() {
+        let facts = [(Feature::Likes, 5.0)];
+        check(Profile::Feed, 0.5, 0, &facts, 1.016_703_787_691_222);
+        check(Profile::Feed, 0.5, -5, &facts, 1.016_703_787_691_222);
+        check(Profile::Feed, 0.5, 0, &[], 0.3);
+    }
+
+    #[test]
+    fn video_formula() {
+        let facts = [
+            (Feature::Likes, 1.0),
+            (Feature::Shares, 1.0),
+            (Feature::Impressions, 16.0),
+            (Feature::TimedViews, 10.0),
+            (Feature::WatchRatioSum, 7.5),
+            (Feature::DeepDot, 1.5),
+        ];
+        // 0.15 * 0.301194211... + 0.4 * 0.575 + 0.25 * 0.223143551... + 0 + 0.05 * 0.817574476...
+        check(Profile::Video, 0.4, 12, &facts, 0.371_843_743_425_064_94);
+    }
+
+    #[test]
+    fn video_formula_where_nothing_is_known_has_half_of_completion_and_deep() {
+        check(Profile::Video, 0.5, 0, &[], 0.375);
+    }
+
+    #[test]
+    fn bits_are_pinned() {
+        // The same on every target; a change here is a change of every ranking.
+        let now_ms = 1_700_000_000_000;
+        let all: alloc::vec::Vec<(Feature, f32)> = Feature::ALL
+            .iter()
+            .map(|&feature| (feature, 0.75 + feature as u8 as f32))
+            .collect();
+        let candidates = one(now_ms - 12_345_678, &all);
+        let bits = [Profile::Feed, Profile::Video].map(|profile| {
+            score(
+                profile,
+                &candidates,
+                0,
+                &RankingConfig::default(),
+                0.3,
+                now_ms,
+            )
+            .score
+            .to_bits()
+        });
+        expect_test::expect![[r#"
+            [
+                0x3ff733d6ead7e8c7,
+                0x3ff1893da2ac9a54,
+            ]"#]]
+        .assert_eq(&alloc::format!("{bits:#x?}"));
+    }
+
+    #[test]
+    fn bad_numbers_take_the_default_and_are_counted() {
+        let now_ms = 0;
+        let config = RankingConfig::default();
+        let plain = score(Profile::Video, &one(0, &[]), 0, &config, 0.5, now_ms);
+        for spec in &TABLE {
+            for bad in [
+                f32::NAN,
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                f32::MIN,
+                f32::MAX,
+            ] {
+                let candidates = one(0, &[(spec.feature, bad)]);
+                let scored = score(Profile::Video, &candidates, 0, &config, 0.5, now_ms);
+                assert_eq!(
+                    scored.score.to_bits(),
+                    plain.score.to_bits(),
+                    "{} {bad}",
+                    spec.name
+                );
+                let is_read = !matches!(spec.feature, Feature::Clicks | Feature::Similarity);
+                assert_eq!(
+                    scored.degradations,
+                    u32::from(is_read),
+                    "{} {bad}",
+                    spec.name
+                );
+            }
+        }
+        for bad in [f64::NAN, f64::INFINITY, -0.1, 1.1] {
+            let scored = score(Profile::Video, &one(0, &[]), 0, &config, bad, now_ms);
+            assert_eq!(
+                scored,
+                Scored {
+                    degradations: 1,
+                    ..plain
+                }
+            );
+            assert_eq!(
+                score(Profile::Feed, &one(0, &[]), 0, &config, bad, 0).degradations,
+                0
+            );
+        }
+    }
+
+    #[test]
+    fn weights_follow_the_kind_and_what_is_not_finite_sinks() {
+        let mut candidates = one(0, &[]);
+        let mut config = RankingConfig::default();
+        config.feed[Kind::Dataset as usize].freshness = f64::MAX;
+        config.feed[Kind::Dataset as usize].affinity = f64::MAX;
+        assert_eq!(
+            score(Profile::Feed, &candidates, 0, &config, 0.5, 0).score,
+            0.3
+        );
+        candidates.kind[0] = Kind::Dataset;
+        candidates.columns[Feature::Interactions as usize][0] = 1e9;
+        candidates.present[0] |= 1 << Feature::Interactions as u16;
+        let sunk = score(Profile::Feed, &candidates, 0, &config, 0.5, 0);
+        assert_eq!(sunk.score, f64::NEG_INFINITY);
+        let terms = crate::explain(Profile::Feed, &candidates, 0, &config, 0.5, 0);
+        assert_eq!(
+            terms.iter().map(|term| term.contribution).sum::<f64>(),
+            sunk.score
+        );
+    }
+}
