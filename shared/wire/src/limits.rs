@@ -56,9 +56,9 @@ pub const LINK_BYTES_MAX: usize = 2 * 1024;
 pub const CREATED_AT_MS_MAX: i64 = 9_000_000_000_000_000;
 
 /// Largest encoded candidate bundle, bytes.
-pub const BUNDLE_BYTES_MAX: usize = 512 * 1024;
+pub const BUNDLE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Largest decompressed candidate bundle, bytes.
-pub const BUNDLE_RAW_BYTES_MAX: usize = 1024 * 1024;
+pub const BUNDLE_RAW_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most candidates of a bundle.
 pub const CANDIDATES_MAX: usize = 2_000;
 /// Most distinct labels of a bundle.
@@ -73,7 +73,7 @@ pub const REMOVED_ITEMS_MAX: usize = 8_192;
 pub const APPLIED_EVENTS_MAX: usize = 64;
 
 /// Largest encoded overlay, bytes.
-pub const OVERLAY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const OVERLAY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest decompressed overlay, bytes.
 pub const OVERLAY_RAW_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most items of an overlay.

@@ -116,6 +116,48 @@ fn a_bundle_over_its_limits_is_cut_to_them() {
 }
 
 #[test]
+fn the_fullest_bundle_there_can_be_is_within_its_own_limits() {
+    let mut random = samples::Random(1);
+    let mut text = || {
+        (0..4)
+            .map(|_| alloc::format!("{:016x}", random.next()))
+            .collect::<String>()
+    };
+    let mut bundle = realistic_bundle(CANDIDATES_MAX, true);
+    let candidates = &mut bundle.candidates;
+    (candidates.ids, candidates.authors, candidates.labels) = Default::default();
+    for row in 0..CANDIDATES_MAX {
+        candidates.ids.push(&text());
+        candidates.authors.push(&text());
+        candidates.author[row] = row as u32;
+    }
+    for _ in 0..crate::limits::LABELS_MAX {
+        candidates.labels.push(&text());
+    }
+    candidates.tags = (0..CANDIDATES_MAX * 16)
+        .map(|at| (at % 8_192) as u16)
+        .collect();
+    candidates.tag_ends = (1..=CANDIDATES_MAX as u32).map(|row| row * 16).collect();
+    for column in &mut candidates.columns {
+        *column = (0..CANDIDATES_MAX)
+            .map(|row| (row as f32).sqrt().sin())
+            .collect();
+    }
+    let mut random = samples::Random(2);
+    bundle.follows = (0..crate::limits::FOLLOWS_MAX)
+        .map(|_| random.next() as u32)
+        .collect();
+    bundle.hidden_authors = (0..crate::limits::HIDDEN_AUTHORS_MAX)
+        .map(|_| random.next())
+        .collect();
+    bundle.removed_items = (0..crate::limits::REMOVED_ITEMS_MAX)
+        .map(|_| random.next())
+        .collect();
+    let read = Bundle::decode(&bundle.encode()).map(|read| read.candidates.len());
+    assert_eq!(read, Ok(CANDIDATES_MAX));
+}
+
+#[test]
 fn columns_that_do_not_fit_together_still_encode_to_something_readable() {
     let mut bundle = samples::bundle();
     bundle.candidates.present.pop();

@@ -53,8 +53,9 @@ fn an_overlay_over_its_limits_is_cut_to_them() {
 fn the_fullest_overlay_there_can_be_is_within_its_own_limits() {
     let mut random = samples::Random(1);
     let mut text = || {
-        let digits: String = (0..4).map(|_| format!("{:016x}", random.next())).collect();
-        format!("{digits:g>64}")
+        (0..4)
+            .map(|_| format!("{:016x}", random.next()))
+            .collect::<String>()
     };
     let item = |_| OverlayItem {
         id: text(),
