@@ -2,6 +2,8 @@
 
 mod fields;
 mod json;
+#[cfg(test)]
+mod tests;
 
 use alloc::string::String;
 

@@ -58,11 +58,11 @@ impl HotSum {
 /// A sum that is not above 0 gives `-inf`. Steps below 2^-32 of a half-life are lost.
 #[must_use]
 pub fn hot_key(hot: HotSum, half_life_minutes: f64) -> f64 {
-    // Not `<=`: a NaN is not above 0 either.
-    if !(hot.sum > 0.0) {
-        return f64::NEG_INFINITY;
+    if hot.sum > 0.0 {
+        libm::log2(hot.sum) + hot.at_ms as f64 / MS_PER_MINUTE / half_life_minutes
+    } else {
+        f64::NEG_INFINITY
     }
-    libm::log2(hot.sum) + hot.at_ms as f64 / MS_PER_MINUTE / half_life_minutes
 }
 
 /// What moves a hot score.

@@ -216,17 +216,20 @@ fn ids(candidates: &Candidates, ranking: &Ranking) -> Vec<String> {
 fn is_eligible(candidates: &Candidates, row: usize, asked: &Asked) -> bool {
     let id = candidates.id_hashes[row];
     let author = candidates.author[row] as usize;
-    let tags = candidates
+    let author_hash = candidates.author_hashes[author];
+    let mut tags = candidates
         .tags_of(row)
         .iter()
         .map(|&tag| candidates.labels.get(tag.into()));
     let language = candidates.labels.get(candidates.language[row].into());
-    !asked.removed.contains(&id)
-        && !asked.shown.contains(&id)
-        && !asked.hidden.contains(&candidates.author_hashes[author])
-        && !(asked.tag && candidates.authors.get(author) == "a0")
-        && (!asked.tag || tags.into_iter().any(|tag| tag == "t1"))
-        && (!asked.language || language == "l1")
+    let is_own = asked.tag && candidates.authors.get(author) == "a0";
+    let is_removed = [&asked.removed, &asked.shown]
+        .iter()
+        .any(|ids| ids.contains(&id))
+        || asked.hidden.contains(&author_hash);
+    let is_asked =
+        (!asked.tag || tags.any(|tag| tag == "t1")) && (!asked.language || language == "l1");
+    is_asked && !is_removed && !is_own
 }
 
 proptest! {

@@ -7,6 +7,8 @@
 
 pub(crate) mod cap;
 pub(crate) mod explore;
+#[cfg(test)]
+mod tests;
 mod variety;
 
 use alloc::vec;
