@@ -1,1 +1,348 @@
-//! How an event changes state.
+//! What an event does to counters, hot sums, affinity, follows, hides and histories.
+
+use edgewise_ranking::id_hash;
+use edgewise_wire::api::EventType;
+use edgewise_wire::counters::Counters;
+
+use super::batch::Batch;
+use super::{FollowChange, Hidden, outlier};
+use crate::store::log::{EventOrigin, LogEvent};
+use crate::store::record::{Follow, Reaction, Standing};
+use crate::store::{StoreError, keys};
+
+/// An event with what is known of its item and user where it applies.
+struct Context<'a> {
+    event: &'a LogEvent,
+    user_id: &'a str,
+    /// Author of the item by its facts.
+    item_author: Option<u64>,
+    /// Duration: the event's, else the item's; ms.
+    duration_ms: u32,
+    /// The user is too busy today to move hot lists.
+    is_outlier: bool,
+}
+
+impl Context<'_> {
+    /// Whom an interaction is with: the item's author by its facts, else by the event.
+    fn author(&self) -> Option<u64> {
+        self.item_author.or(self.event.author)
+    }
+
+    /// Whom a follow is of: the author it names, else the item's.
+    fn followed(&self) -> Option<u64> {
+        self.event.author.or(self.item_author)
+    }
+
+    fn hour(&self) -> u32 {
+        keys::hour_of(self.event.ts_ms)
+    }
+}
+
+impl Batch<'_> {
+    /// Applies an event of the user `user_id`, in log order.
+    pub(super) fn apply(&mut self, event: &LogEvent, user_id: &str) -> Result<(), StoreError> {
+        let context = self.context(event, user_id)?;
+        let recent = self.tables.recent.entry(&*self.stored, keys::number(event.user))?;
+        recent.last_event_ms = recent.last_event_ms.max(event.ts_ms);
+        match event.kind {
+            EventType::Impression => {
+                self.count(&context, |counters| bump(&mut counters.impressions))?;
+                self.seen(&context)
+            }
+            EventType::View => self.view(&context),
+            EventType::Click => {
+                self.count(&context, |counters| bump(&mut counters.clicks))?;
+                self.warm(&context, self.hot.click)?;
+                self.interaction(&context, context.author())
+            }
+            EventType::Like => self.like(&context),
+            EventType::Unlike => self.unlike(&context),
+            EventType::Comment => {
+                self.count(&context, |counters| bump(&mut counters.comments))?;
+                self.warm(&context, self.hot.comment)?;
+                self.interaction(&context, context.author())
+            }
+            EventType::Share => self.share(&context),
+            EventType::Follow => self.follow(&context),
+            EventType::Unfollow => self.unfollow(&context),
+            EventType::Hide => self.hide(&context),
+            EventType::Purchase => {
+                self.count(&context, |counters| bump(&mut counters.purchases))?;
+                self.interaction(&context, context.author())
+            }
+        }
+    }
+
+    fn context<'e>(
+        &mut self,
+        event: &'e LogEvent,
+        user_id: &'e str,
+    ) -> Result<Context<'e>, StoreError> {
+        let day = keys::day_of(event.ts_ms);
+        let key = keys::slot_number(day, event.user);
+        let events = self.tables.activity.entry(&*self.stored, key)?;
+        let before = *events;
+        *events += 1;
+        let stats = self.tables.days.entry(&*self.stored, day.to_be_bytes())?;
+        outlier::count(stats, before);
+        let is_outlier = outlier::is_outlier(stats, before + 1);
+        let (mut item_author, mut item_duration_ms) = (None, None);
+        if let Some(item) = event.item
+            && let Some(record) = self.tables.items.get(&*self.stored, keys::number(item))?
+            && let Some(item) = &record.item
+        {
+            item_author = Some(id_hash(&item.author));
+            item_duration_ms = item.duration_ms;
+        }
+        let duration_ms = event.duration_ms.or(item_duration_ms).unwrap_or(0);
+        Ok(Context { event, user_id, item_author, duration_ms, is_outlier })
+    }
+
+    /// A view is timed where both its duration and how long was watched are known.
+    fn view(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        let watch_ms = context.event.watch_ms.filter(|_| context.duration_ms > 0);
+        let ratio = watch_ms.map(|watch| f64::from(watch) / f64::from(context.duration_ms));
+        // watch >= 0.9 * duration, in integers.
+        let is_completed = watch_ms
+            .is_some_and(|watch| u64::from(watch) * 10 >= u64::from(context.duration_ms) * 9);
+        self.count(context, |counters| {
+            bump(&mut counters.views);
+            if is_completed {
+                bump(&mut counters.completed_views);
+            }
+            if let Some(ratio) = ratio {
+                bump(&mut counters.timed_views);
+                counters.watch_ratio_sum += ratio.min(1.0);
+            }
+        })?;
+        self.seen(context)?;
+        self.warm(context, if is_completed { self.hot.completed_view } else { self.hot.view })?;
+        if is_completed { self.interaction(context, context.author()) } else { Ok(()) }
+    }
+
+    fn like(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        if let Some(item) = context.event.item {
+            self.stand(context, item, |reaction| &mut reaction.likes, self.hot.like)?;
+            self.count(context, |counters| bump(&mut counters.likes))?;
+        }
+        self.interaction(context, context.author())
+    }
+
+    fn unlike(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        let Some(item) = context.event.item else { return Ok(()) };
+        let key = keys::pair(context.event.user, item);
+        let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
+        if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.likes)) {
+            self.count_back(item, taken.hour, |counters| &mut counters.likes)?;
+            self.cool(item, taken.hot_at_ms, self.hot.like)?;
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        if let Some(item) = context.event.item {
+            let reaction = self.reaction(context.event.user, item)?;
+            let is_first = !std::mem::replace(&mut reaction.shared, true);
+            self.count(context, |counters| bump(&mut counters.shares))?;
+            self.warm(context, if is_first { self.hot.share } else { 0.0 })?;
+        }
+        self.interaction(context, context.author())
+    }
+
+    fn follow(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        let event = context.event;
+        if let Some(author) = context.followed() {
+            let key = keys::pair(event.user, author);
+            match self.tables.follows.get_mut(&*self.stored, key)? {
+                Some(follow) => follow.via = event.item.or(follow.via),
+                None => {
+                    let follow = Follow { since_ms: event.ts_ms, via: event.item };
+                    self.tables.follows.put(key, follow);
+                    self.follow_changed(context, author, true);
+                }
+            }
+        }
+        if let Some(item) = event.item {
+            self.stand(context, item, |reaction| &mut reaction.follows, self.hot.follow)?;
+            self.count(context, |counters| bump(&mut counters.follows))?;
+        }
+        self.interaction(context, context.followed())
+    }
+
+    /// Ends the follow and takes back one follow on the item: the one it names, else the one
+    /// that the follow was made on.
+    fn unfollow(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        let event = context.event;
+        let mut item = event.item;
+        if let Some(author) = context.followed() {
+            let key = keys::pair(event.user, author);
+            if let Some(follow) = self.tables.follows.remove(&*self.stored, key)? {
+                item = item.or(follow.via);
+                self.follow_changed(context, author, false);
+            }
+        }
+        let Some(item) = item else { return Ok(()) };
+        let key = keys::pair(event.user, item);
+        let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
+        if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.follows)) {
+            self.count_back(item, taken.hour, |counters| &mut counters.follows)?;
+            self.cool(item, taken.hot_at_ms, self.hot.follow)?;
+        }
+        Ok(())
+    }
+
+    fn follow_changed(&mut self, context: &Context<'_>, author: u64, follows: bool) {
+        self.follows.push(FollowChange { user: context.user_id.to_owned(), author, follows });
+    }
+
+    fn hide(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        let event = context.event;
+        self.count(context, |counters| bump(&mut counters.hides))?;
+        let hidden = [
+            event.item.map(|item| (keys::HIDDEN_ITEM, item, Hidden::Item(item))),
+            event.author.map(|author| (keys::HIDDEN_AUTHOR, author, Hidden::Author(author))),
+        ];
+        for (kind, hash, hidden) in hidden.into_iter().flatten() {
+            self.tables.hides.put(keys::hide(event.user, kind, hash), event.ts_ms);
+            self.hides.push((context.user_id.to_owned(), hidden));
+        }
+        Ok(())
+    }
+
+    /// Adds a like or follow that can be taken back; only the first moves hot lists.
+    fn stand(
+        &mut self,
+        context: &Context<'_>,
+        item: u64,
+        standing: fn(&mut Reaction) -> &mut Standing,
+        weight: f64,
+    ) -> Result<(), StoreError> {
+        let hour = context.hour();
+        let standing = standing(self.reaction(context.event.user, item)?);
+        let is_first = standing.by_hour.is_empty();
+        match standing.by_hour.last_mut() {
+            Some((last, count)) if *last == hour => *count += 1,
+            _ => standing.by_hour.push((hour, 1)),
+        }
+        let is_hot = is_first && !context.is_outlier;
+        if is_hot {
+            standing.hot_at_ms = Some(context.event.ts_ms);
+        }
+        self.warm(context, if is_hot { weight } else { 0.0 })
+    }
+
+    fn reaction(&mut self, user: u64, item: u64) -> Result<&mut Reaction, StoreError> {
+        self.tables.reactions.entry(&*self.stored, keys::pair(user, item))
+    }
+
+    fn count(
+        &mut self,
+        context: &Context<'_>,
+        add: impl Fn(&mut Counters),
+    ) -> Result<(), StoreError> {
+        let Some(item) = context.event.item else { return Ok(()) };
+        add(&mut self.tables.totals.entry(&*self.stored, keys::number(item))?.counters);
+        let key = keys::number_slot(item, context.hour());
+        add(self.tables.hourly.entry(&*self.stored, key)?);
+        self.touched.insert(item);
+        Ok(())
+    }
+
+    /// Takes one back from the total and from the hour it was made in.
+    fn count_back(
+        &mut self,
+        item: u64,
+        hour: u32,
+        field: fn(&mut Counters) -> &mut u32,
+    ) -> Result<(), StoreError> {
+        let totals = self.tables.totals.entry(&*self.stored, keys::number(item))?;
+        let total = field(&mut totals.counters);
+        *total = total.saturating_sub(1);
+        let hourly = self.tables.hourly.entry(&*self.stored, keys::number_slot(item, hour))?;
+        let hourly = field(hourly);
+        *hourly = hourly.saturating_sub(1);
+        self.touched.insert(item);
+        Ok(())
+    }
+
+    /// Adds to the hot sums. A repeat has weight 0 and still is an event of the window.
+    fn warm(&mut self, context: &Context<'_>, weight: f64) -> Result<(), StoreError> {
+        let Some(item) = context.event.item.filter(|_| !context.is_outlier) else { return Ok(()) };
+        let ts_ms = context.event.ts_ms;
+        let totals = self.tables.totals.entry(&*self.stored, keys::number(item))?;
+        for (hot, half_life) in totals.hot.iter_mut().zip(self.hot.half_life_minutes) {
+            *hot = hot.add(weight, ts_ms, half_life);
+        }
+        totals.last_event_ms = totals.last_event_ms.max(ts_ms);
+        Ok(())
+    }
+
+    /// Takes back what a like or follow at `at_ms` added to the hot sums.
+    fn cool(&mut self, item: u64, at_ms: Option<i64>, weight: f64) -> Result<(), StoreError> {
+        let Some(at_ms) = at_ms else { return Ok(()) };
+        let totals = self.tables.totals.entry(&*self.stored, keys::number(item))?;
+        for (hot, half_life) in totals.hot.iter_mut().zip(self.hot.half_life_minutes) {
+            *hot = hot.add(-weight, at_ms, half_life);
+            // Rounding must not leave a score below nothing.
+            hot.sum = hot.sum.max(0.0);
+        }
+        Ok(())
+    }
+
+    fn seen(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+        let event = context.event;
+        let Some(item) = event.item else { return Ok(()) };
+        let key = keys::by_day(event.user, keys::day_of(event.ts_ms), item);
+        match self.tables.seen.get_mut(&*self.stored, key)? {
+            Some(last_ms) => *last_ms = event.ts_ms.max(*last_ms),
+            None => self.tables.seen.put(key, event.ts_ms),
+        }
+        Ok(())
+    }
+
+    fn interaction(
+        &mut self,
+        context: &Context<'_>,
+        author: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let event = context.event;
+        if let Some(author) = author {
+            let key = keys::by_day(event.user, keys::day_of(event.ts_ms), author);
+            *self.tables.affinity.entry(&*self.stored, key)? += 1;
+        }
+        if let Some(item) = event.item {
+            let reaction = self.reaction(event.user, item)?;
+            reaction.kinds |= 1 << event.kind as u16;
+            reaction.last_ms = reaction.last_ms.max(event.ts_ms);
+        }
+        if let EventOrigin::Id { short, .. } = event.origin {
+            let key = keys::number(event.user);
+            self.tables.recent.entry(&*self.stored, key)?.push(short);
+        }
+        Ok(())
+    }
+}
+
+/// Counts one; a counter that is full stays full.
+fn bump(count: &mut u32) {
+    *count = count.saturating_add(1);
+}
+
+/// A like or follow that was taken back.
+struct Taken {
+    hour: u32,
+    hot_at_ms: Option<i64>,
+}
+
+/// Takes the newest back; the hot score lets go with the last.
+fn take_back(standing: &mut Standing) -> Option<Taken> {
+    let (hour, count) = standing.by_hour.last_mut()?;
+    let hour = *hour;
+    *count -= 1;
+    if *count == 0 {
+        standing.by_hour.pop();
+    }
+    let is_last = standing.by_hour.is_empty();
+    let hot_at_ms = if is_last { standing.hot_at_ms.take() } else { None };
+    Some(Taken { hour, hot_at_ms })
+}

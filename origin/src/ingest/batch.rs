@@ -1,21 +1,355 @@
-//! A group of commands in one transaction.
+//! A group of commands in one transaction: what they change, and what they are answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use edgewise_ranking::config::HotConfig;
+use edgewise_ranking::id_hash;
+use edgewise_wire::api::Item;
 
-use super::{Changes, Command, Outcome, Written};
-use crate::store::{StoreError, Transaction};
+use super::dedupe;
+use super::tables::Tables;
+use super::{
+    Changes, Command, FollowChange, Hidden, ItemState, Outcome, Rejected, Served, Written,
+};
+use crate::store::log::{LogEntry, LogRecord, ServedRecord};
+use crate::store::record::{Follow, Record, UserRecord};
+use crate::store::{Range, StoreError, Table, Transaction, keys, read};
 
-pub(super) struct Batch;
+pub(super) const ITEM_COLLIDES: &str = "the item id's hash collides with another item's id";
+pub(super) const USER_COLLIDES: &str = "the user id's hash collides with another user's id";
+pub(super) const AUTHOR_COLLIDES: &str = "the author id's hash collides with another author's id";
+const UNKNOWN_ITEM: &str = "there is no such item";
 
-impl Batch {
+/// A transaction in the making. Records live in `tables` until [`Batch::flush`]; the log goes
+/// straight to the transaction.
+pub(super) struct Batch<'a> {
+    pub(super) stored: &'a mut dyn Transaction,
+    pub(super) tables: Tables,
+    pub(super) hot: &'a HotConfig,
+    /// Receipt of the command at hand; wall time never goes back.
+    pub(super) at: Written,
+    pub(super) touched: BTreeSet<u64>,
+    pub(super) follows: Vec<FollowChange>,
+    pub(super) hides: Vec<(String, Hidden)>,
+    pub(super) users: BTreeMap<u64, String>,
+    pub(super) counted: u64,
+    written: BTreeSet<u64>,
+    deleted_users: Vec<String>,
+    seq: u64,
+    next_user: u64,
+}
+
+impl<'a> Batch<'a> {
+    /// Applies `commands` in order and leaves everything in the transaction.
     pub(super) fn run(
-        _transaction: &mut dyn Transaction,
-        _hot: &HotConfig,
+        stored: &'a mut dyn Transaction,
+        hot: &'a HotConfig,
         commands: &[(Command, Written)],
     ) -> Result<(Vec<Outcome>, Changes), StoreError> {
-        Ok((
-            commands.iter().map(|_| Outcome::default()).collect(),
-            Changes::default(),
-        ))
+        let mut batch = Self::begin(stored, hot)?;
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for (command, at) in commands {
+            batch.at = Written { wall_ms: at.wall_ms.max(batch.at.wall_ms), ..*at };
+            outcomes.push(batch.command(command)?);
+        }
+        for outcome in &mut outcomes {
+            outcome.position = batch.seq;
+        }
+        Ok((outcomes, batch.finish()?))
     }
+
+    fn begin(stored: &'a mut dyn Transaction, hot: &'a HotConfig) -> Result<Self, StoreError> {
+        let seq = read::position(&*stored)?;
+        let next_user = read::get::<u64>(&*stored, Table::Meta, keys::NEXT_USER)?.unwrap_or(1);
+        let wall_ms = read::get::<i64>(&*stored, Table::Meta, keys::WALL_MS)?.unwrap_or(i64::MIN);
+        Ok(Self {
+            stored,
+            tables: Tables::new(),
+            hot,
+            at: Written { wall_ms, domain_ms: 0 },
+            touched: BTreeSet::new(),
+            follows: Vec::new(),
+            hides: Vec::new(),
+            users: BTreeMap::new(),
+            counted: 0,
+            written: BTreeSet::new(),
+            deleted_users: Vec::new(),
+            seq,
+            next_user,
+        })
+    }
+
+    fn command(&mut self, command: &Command) -> Result<Outcome, StoreError> {
+        match command {
+            Command::Events { events, source } => self.events(events, *source),
+            Command::Import { source, rows } => self.import(source, rows),
+            Command::UpsertItems(items) => self.upsert_items(items),
+            Command::DeleteItem(id) => self.delete_item(id),
+            Command::Follows { add, pairs } => self.follow_pairs(*add, pairs),
+            Command::DeleteUser(id) => self.delete_user(id),
+            Command::Served(served) => self.served(served),
+        }
+    }
+
+    /// Appends to the log.
+    pub(super) fn append(&mut self, entry: LogEntry) -> Result<u64, StoreError> {
+        self.seq += 1;
+        let record = LogRecord { at: self.at, entry };
+        self.stored.put(Table::Log, &keys::number(self.seq), &record.encode())?;
+        Ok(self.seq)
+    }
+
+    fn upsert_items(&mut self, items: &[Item]) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
+        for (index, item) in items.iter().enumerate() {
+            match self.upsert_item(item)? {
+                Ok(()) => outcome.accepted += 1,
+                Err(reason) => outcome.rejected.push(rejected(index, reason)),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn upsert_item(&mut self, item: &Item) -> Result<Result<(), &'static str>, StoreError> {
+        let author = id_hash(&item.author);
+        if !self.item_fits(id_hash(&item.id), &item.id)? {
+            return Ok(Err(ITEM_COLLIDES));
+        }
+        if !self.author_fits(author, &item.author)? {
+            return Ok(Err(AUTHOR_COLLIDES));
+        }
+        let hash = self.register_item(&item.id)?;
+        self.register_author(author, &item.author)?;
+        let at = self.at;
+        let record = self.tables.items.entry(&*self.stored, keys::number(hash))?;
+        if record.deleted_at_ms.is_none() && record.item.as_ref() == Some(item) {
+            return Ok(Ok(()));
+        }
+        if record.item.is_none() || record.deleted_at_ms.is_some() {
+            record.first_written = at;
+        }
+        record.deleted_at_ms = None;
+        record.item = Some(item.clone());
+        self.written.insert(hash);
+        self.touched.insert(hash);
+        self.append(LogEntry::UpsertItem(Box::new(item.clone())))?;
+        Ok(Ok(()))
+    }
+
+    fn delete_item(&mut self, id: &str) -> Result<Outcome, StoreError> {
+        let hash = id_hash(id);
+        let wall_ms = self.at.wall_ms;
+        let record = self.tables.items.get_mut(&*self.stored, keys::number(hash))?;
+        match record {
+            Some(record) if record.id == id && record.item.is_some() => {
+                if record.deleted_at_ms.is_some() {
+                    return Ok(Outcome { duplicate: 1, ..Outcome::default() });
+                }
+                record.deleted_at_ms = Some(wall_ms);
+            }
+            _ => {
+                let rejected = vec![rejected(0, UNKNOWN_ITEM)];
+                return Ok(Outcome { rejected, ..Outcome::default() });
+            }
+        }
+        self.touched.insert(hash);
+        self.append(LogEntry::DeleteItem(hash))?;
+        Ok(Outcome { accepted: 1, ..Outcome::default() })
+    }
+
+    fn follow_pairs(
+        &mut self,
+        add: bool,
+        pairs: &[(String, String)],
+    ) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
+        for (index, (user, author)) in pairs.iter().enumerate() {
+            let hash = id_hash(author);
+            let refused = if !self.user_fits(user)? {
+                Some(USER_COLLIDES)
+            } else if !self.author_fits(hash, author)? {
+                Some(AUTHOR_COLLIDES)
+            } else {
+                None
+            };
+            if let Some(reason) = refused {
+                outcome.rejected.push(rejected(index, reason));
+                continue;
+            }
+            outcome.accepted += 1;
+            if add { self.add_follow(user, author)? } else { self.remove_follow(user, hash)? }
+        }
+        Ok(outcome)
+    }
+
+    fn add_follow(&mut self, user: &str, author: &str) -> Result<(), StoreError> {
+        let number = self.register_user(user)?;
+        let hash = id_hash(author);
+        let key = keys::pair(number, hash);
+        if self.tables.follows.get(&*self.stored, key)?.is_some() {
+            return Ok(());
+        }
+        self.register_author(hash, author)?;
+        self.tables.follows.put(key, Follow { since_ms: self.at.domain_ms, via: None });
+        self.follows.push(FollowChange { user: user.to_owned(), author: hash, follows: true });
+        self.append(LogEntry::AddFollow { user: number, author: hash })?;
+        Ok(())
+    }
+
+    fn remove_follow(&mut self, user: &str, author: u64) -> Result<(), StoreError> {
+        let Some(number) = self.user_number(user)? else { return Ok(()) };
+        let removed = self.tables.follows.remove(&*self.stored, keys::pair(number, author))?;
+        if removed.is_some() {
+            self.follows.push(FollowChange { user: user.to_owned(), author, follows: false });
+            self.append(LogEntry::RemoveFollow { user: number, author })?;
+        }
+        Ok(())
+    }
+
+    fn delete_user(&mut self, id: &str) -> Result<Outcome, StoreError> {
+        let Some(number) = self.user_number(id)? else { return Ok(Outcome::default()) };
+        self.tables.users.remove(&*self.stored, keys::number(id_hash(id)))?;
+        self.append(LogEntry::DeleteUser(number))?;
+        self.tables.flush(self.stored)?;
+        let prefix = keys::number(number);
+        for author in read::follows_of(&*self.stored, number)? {
+            self.follows.push(FollowChange { user: id.to_owned(), author, follows: false });
+        }
+        for table in Tables::OF_ONE_USER {
+            let mut rows = Vec::new();
+            self.stored.scan(table, &Range::prefix(&prefix), &mut |key, _| {
+                rows.push(key.to_vec());
+                Ok(ControlFlow::Continue(()))
+            })?;
+            for key in rows {
+                self.stored.delete(table, &key)?;
+            }
+        }
+        self.users.remove(&number);
+        self.hides.retain(|(user, _)| user != id);
+        self.deleted_users.push(id.to_owned());
+        Ok(Outcome { accepted: 1, ..Outcome::default() })
+    }
+
+    fn served(&mut self, served: &[Served]) -> Result<Outcome, StoreError> {
+        for served in served {
+            let user = match &served.user {
+                Some(user) => self.user_number(user)?,
+                None => None,
+            };
+            self.append(LogEntry::Served(ServedRecord {
+                request_id: served.request_id.clone(),
+                user,
+                item: id_hash(&served.item),
+                position: served.position,
+                propensity: served.propensity,
+            }))?;
+        }
+        let accepted = u32::try_from(served.len()).unwrap_or(u32::MAX);
+        Ok(Outcome { accepted, ..Outcome::default() })
+    }
+
+    /// Writes everything and says what changed.
+    fn finish(mut self) -> Result<Changes, StoreError> {
+        let from = read::get::<u64>(&*self.stored, Table::Meta, keys::DEDUPE_FROM)?.unwrap_or(1);
+        let dedupe = &mut self.tables.dedupe;
+        let next = dedupe::forget(&*self.stored, dedupe, from, self.at, self.counted)?;
+        let items = self.item_states()?;
+        self.tables.flush(self.stored)?;
+        let meta: [(&[u8], Vec<u8>); 5] = [
+            (keys::POSITION, self.seq.encode()),
+            (keys::NEXT_USER, self.next_user.encode()),
+            (keys::WALL_MS, self.at.wall_ms.encode()),
+            (keys::DEDUPE_FROM, next.encode()),
+            (keys::HOT_CONFIG, self.hot.encode()),
+        ];
+        for (name, value) in meta {
+            self.stored.put(Table::Meta, name, &value)?;
+        }
+        Ok(Changes {
+            position: self.seq,
+            at: self.at,
+            items,
+            follows: self.follows,
+            hides: self.hides,
+            users: self.users.into_values().collect(),
+            deleted_users: self.deleted_users,
+        })
+    }
+
+    fn item_states(&mut self) -> Result<Vec<ItemState>, StoreError> {
+        let mut states = Vec::with_capacity(self.touched.len());
+        for &hash in &self.touched {
+            let key = keys::number(hash);
+            let totals = self.tables.totals.get(&*self.stored, key)?.copied().unwrap_or_default();
+            let Some(record) = self.tables.items.get(&*self.stored, key)? else { continue };
+            let written = record.item.as_ref().filter(|_| self.written.contains(&hash));
+            states.push(ItemState {
+                hash,
+                id: record.id.clone(),
+                item: written.map(|item| Arc::new(item.clone())),
+                first_written: record.item.is_some().then_some(record.first_written),
+                deleted_at_ms: record.deleted_at_ms,
+                counters: totals.counters,
+                hot: totals.hot,
+                last_event_ms: totals.last_event_ms,
+            });
+        }
+        Ok(states)
+    }
+
+    pub(super) fn item_fits(&mut self, hash: u64, id: &str) -> Result<bool, StoreError> {
+        let known = self.tables.items.get(&*self.stored, keys::number(hash))?;
+        Ok(known.is_none_or(|record| record.id == id))
+    }
+
+    pub(super) fn author_fits(&mut self, hash: u64, id: &str) -> Result<bool, StoreError> {
+        let known = self.tables.authors.get(&*self.stored, keys::number(hash))?;
+        Ok(known.is_none_or(|known| known == id))
+    }
+
+    pub(super) fn user_fits(&mut self, id: &str) -> Result<bool, StoreError> {
+        let known = self.tables.users.get(&*self.stored, keys::number(id_hash(id)))?;
+        Ok(known.is_none_or(|record| record.id == id))
+    }
+
+    fn user_number(&mut self, id: &str) -> Result<Option<u64>, StoreError> {
+        let known = self.tables.users.get(&*self.stored, keys::number(id_hash(id)))?;
+        Ok(known.filter(|record| record.id == id).map(|record| record.number))
+    }
+
+    /// The user's number; a new one where the id is new.
+    pub(super) fn register_user(&mut self, id: &str) -> Result<u64, StoreError> {
+        if let Some(number) = self.user_number(id)? {
+            return Ok(number);
+        }
+        let number = self.next_user;
+        self.next_user += 1;
+        let record = UserRecord { number, id: id.to_owned() };
+        self.tables.users.put(keys::number(id_hash(id)), record);
+        Ok(number)
+    }
+
+    pub(super) fn register_author(&mut self, hash: u64, id: &str) -> Result<(), StoreError> {
+        let key = keys::number(hash);
+        if self.tables.authors.get(&*self.stored, key)?.is_none() {
+            self.tables.authors.put(key, id.to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn register_item(&mut self, id: &str) -> Result<u64, StoreError> {
+        let hash = id_hash(id);
+        let key = keys::number(hash);
+        if self.tables.items.get(&*self.stored, key)?.is_none() {
+            self.tables.items.entry(&*self.stored, key)?.id = id.to_owned();
+        }
+        Ok(hash)
+    }
+}
+
+pub(super) fn rejected(index: usize, reason: &'static str) -> Rejected {
+    Rejected { index: u32::try_from(index).unwrap_or(u32::MAX), reason }
 }

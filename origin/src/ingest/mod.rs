@@ -6,8 +6,13 @@
 
 mod apply;
 mod batch;
+mod cells;
+pub mod dedupe;
+mod events;
+pub mod outlier;
 mod queue;
 mod size;
+mod tables;
 mod writer;
 
 use std::sync::Arc;
@@ -136,6 +141,9 @@ pub enum SubmitError {
 /// Why a queued command has no outcome; it may be sent again, nothing counts twice.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
+    /// It was not queued.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
     /// The commit failed.
     #[error("the commit failed")]
     Store(#[source] Arc<StoreError>),

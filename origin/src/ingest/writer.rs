@@ -33,14 +33,19 @@ pub type Reply = oneshot::Receiver<Result<Outcome, WriteError>>;
 
 /// Hands commands to the writer's thread; clones hand to the same one.
 #[derive(Clone)]
-pub struct Writer(Arc<Shared>);
+pub struct Writer(Arc<Handle>);
+
+/// Stops the thread with the last clone of the writer.
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 struct Shared {
     queue: Queue<Queued>,
     clock: Clock,
     position: AtomicU64,
     running: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Queued {
@@ -66,7 +71,6 @@ impl Writer {
             clock,
             position: AtomicU64::new(position),
             running: AtomicBool::new(true),
-            thread: Mutex::new(None),
         });
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -78,8 +82,7 @@ impl Writer {
             .name("edgewise-writer".to_owned())
             .spawn(move || worker.run())
             .map_err(StoreError::engine)?;
-        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(Self(shared))
+        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })))
     }
 
     /// Queues `command`; its receipt time is now. The reply comes after the commit is durable.
@@ -112,49 +115,54 @@ impl Writer {
     /// Sequence number of the last committed log record.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.0.position.load(Ordering::Acquire)
+        self.0.shared.position.load(Ordering::Acquire)
     }
 
     /// Whether commands are still committed; false for good once a commit failed for good.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.0.running.load(Ordering::Acquire)
+        self.0.shared.running.load(Ordering::Acquire)
     }
 
     /// Commands that wait in the queue.
     #[must_use]
     pub fn queue_len(&self) -> usize {
-        self.0.queue.len()
+        self.0.shared.queue.len()
     }
 
     /// Takes no more commands, commits those that wait, and ends the thread.
     pub fn stop(&self) {
-        self.0.queue.close();
-        let thread = self
-            .0
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.0.stop();
+    }
+
+    fn push(&self, command: Command, wait: bool) -> Result<Reply, SubmitError> {
+        let wall_ms = self.0.shared.clock.wall_ms();
+        let at = Written {
+            wall_ms,
+            domain_ms: self.0.shared.clock.domain().domain_ms(wall_ms),
+        };
+        let bytes = command.size_bytes();
+        let (reply, receiver) = oneshot::channel();
+        self.0.shared.queue.push(Queued { command, at, reply }, bytes, wait)?;
+        Ok(receiver)
+    }
+}
+
+impl Handle {
+    fn stop(&self) {
+        self.shared.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("the writer's thread panicked");
         }
     }
+}
 
-    fn push(&self, command: Command, wait: bool) -> Result<Reply, SubmitError> {
-        let wall_ms = self.0.clock.wall_ms();
-        let at = Written {
-            wall_ms,
-            domain_ms: self.0.clock.domain().domain_ms(wall_ms),
-        };
-        let bytes = command.size_bytes();
-        let (reply, receiver) = oneshot::channel();
-        self.0
-            .queue
-            .push(Queued { command, at, reply }, bytes, wait)?;
-        Ok(receiver)
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

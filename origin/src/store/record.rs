@@ -7,6 +7,7 @@ use edgewise_wire::counters::Counters;
 use super::codec::{Decoder, Encoder};
 use super::error::StoreError;
 use super::table::Table;
+use crate::ingest::Written;
 
 /// A value of a table.
 pub trait Record: Sized {
@@ -73,15 +74,23 @@ impl Record for String {
 pub struct DedupeRecord {
     /// Log record of the event that counted.
     pub seq: u64,
+    /// Its receipt.
+    pub at: Written,
 }
 
 impl Record for DedupeRecord {
     fn encode(&self) -> Vec<u8> {
-        self.seq.encode()
+        let mut out = Encoder::record(1);
+        out.uint(self.seq).int(self.at.wall_ms).int(self.at.domain_ms);
+        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
-        u64::decode(table, bytes).map(|seq| Self { seq })
+        let mut input = Decoder::record(table, bytes, 1)?;
+        let seq = input.uint()?;
+        let at = Written { wall_ms: input.int()?, domain_ms: input.int()? };
+        input.finish()?;
+        Ok(Self { seq, at })
     }
 }
 

@@ -1,0 +1,104 @@
+//! A table's records that one transaction works on: each is read once and written once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::store::record::Record;
+use crate::store::{Snapshot, StoreError, Table, Transaction};
+
+/// Records of `table` by key, over what the transaction began with.
+#[derive(Debug)]
+pub(super) struct Cells<const KEY: usize, R> {
+    table: Table,
+    cells: HashMap<[u8; KEY], Cell<R>>,
+}
+
+#[derive(Debug)]
+struct Cell<R> {
+    record: Option<R>,
+    changed: bool,
+}
+
+impl<const KEY: usize, R: Record> Cells<KEY, R> {
+    pub(super) fn new(table: Table) -> Self {
+        Self { table, cells: HashMap::new() }
+    }
+
+    /// The record of `key`.
+    pub(super) fn get(
+        &mut self,
+        stored: &dyn Snapshot,
+        key: [u8; KEY],
+    ) -> Result<Option<&R>, StoreError> {
+        Ok(self.cell(stored, key)?.record.as_ref())
+    }
+
+    /// The record of `key` to change.
+    pub(super) fn get_mut(
+        &mut self,
+        stored: &dyn Snapshot,
+        key: [u8; KEY],
+    ) -> Result<Option<&mut R>, StoreError> {
+        let cell = self.cell(stored, key)?;
+        cell.changed |= cell.record.is_some();
+        Ok(cell.record.as_mut())
+    }
+
+    /// The record of `key` to change, made where it is absent.
+    pub(super) fn entry(
+        &mut self,
+        stored: &dyn Snapshot,
+        key: [u8; KEY],
+    ) -> Result<&mut R, StoreError>
+    where
+        R: Default,
+    {
+        let cell = self.cell(stored, key)?;
+        cell.changed = true;
+        Ok(cell.record.get_or_insert_default())
+    }
+
+    /// Sets the record of `key`.
+    pub(super) fn put(&mut self, key: [u8; KEY], record: R) {
+        self.cells.insert(key, Cell { record: Some(record), changed: true });
+    }
+
+    /// Removes the record of `key` and returns it.
+    pub(super) fn remove(
+        &mut self,
+        stored: &dyn Snapshot,
+        key: [u8; KEY],
+    ) -> Result<Option<R>, StoreError> {
+        let cell = self.cell(stored, key)?;
+        cell.changed |= cell.record.is_some();
+        Ok(cell.record.take())
+    }
+
+    /// Writes what changed, in key order (neighbours share pages), and forgets everything.
+    pub(super) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
+        let mut changed: Vec<_> = self.cells.drain().filter(|(_, cell)| cell.changed).collect();
+        changed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        for (key, cell) in changed {
+            match cell.record {
+                Some(record) => stored.put(self.table, &key, &record.encode())?,
+                None => stored.delete(self.table, &key)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn cell(
+        &mut self,
+        stored: &dyn Snapshot,
+        key: [u8; KEY],
+    ) -> Result<&mut Cell<R>, StoreError> {
+        match self.cells.entry(key) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(vacant) => {
+                let value = stored.get(self.table, &key)?;
+                let record = value.map(|bytes| R::decode(self.table, &bytes)).transpose()?;
+                Ok(vacant.insert(Cell { record, changed: false }))
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A recount beside the tables: every row of every table, both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::ops::ControlFlow;
+
+use edgewise_ranking::config::HotConfig;
+use edgewise_ranking::{HotSum, id_hash};
+use edgewise_wire::counters::Counters;
+
+use super::recount::{Recount, Warmth};
+use super::{MISMATCHES_MAX, Report};
+use crate::ingest::dedupe::is_forgotten;
+use crate::store::item::ItemRecord;
+use crate::store::record::{
+    DayStats, DedupeRecord, Follow, ItemTotals, Reaction, Record, RecentEvents, UserRecord,
+};
+use crate::store::{Range, Snapshot, StoreError, Table, keys, read};
+
+/// Two float sums of the same numbers in another order agree this well, relative to the
+/// sum of the numbers' sizes.
+const TOLERANCE: f64 = 1e-9;
+
+pub(super) struct Comparison<'a> {
+    snapshot: &'a dyn Snapshot,
+    report: Report,
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn run(
+        snapshot: &'a dyn Snapshot,
+        mut recount: Recount,
+    ) -> Result<Report, StoreError> {
+        let mut comparison = Self { snapshot, report: Report::default() };
+        comparison.report.log_records = recount.seq;
+        comparison.report.events = recount.events;
+        comparison.report.position = read::position(snapshot)?;
+        for fault in std::mem::take(&mut recount.faults) {
+            comparison.mismatch(fault);
+        }
+        if comparison.report.position != recount.seq {
+            let position = comparison.report.position;
+            comparison.mismatch(format!("position is {position}, the log ends at {}", recount.seq));
+        }
+        comparison.sources(&recount)?;
+        comparison.items(&mut recount)?;
+        comparison.people(&mut recount)?;
+        comparison.histories(recount)?;
+        let mut report = comparison.report;
+        report.ok = report.mismatch_count == 0;
+        Ok(report)
+    }
+
+    /// Event ids and files' positions: what makes counting exact.
+    fn sources(&mut self, recount: &Recount) -> Result<(), StoreError> {
+        let now = recount.at;
+        let mut live: BTreeMap<[u8; 16], DedupeRecord> = BTreeMap::new();
+        for (id, record) in &recount.ids {
+            live.insert(id.to_be_bytes(), *record);
+        }
+        // A forgotten id may or may not have been removed yet.
+        let mut expected = live.clone();
+        expected.retain(|_, record| !is_forgotten(record.at, now));
+        let mut stored_forgotten = Vec::new();
+        self.snapshot.scan(Table::Dedupe, &Range::all(), &mut |key, _| {
+            let known = <[u8; 16]>::try_from(key).ok().and_then(|key| live.get_key_value(&key));
+            if let Some((key, record)) = known.filter(|(_, record)| is_forgotten(record.at, now)) {
+                stored_forgotten.push((*key, *record));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        expected.extend(stored_forgotten);
+        self.rows::<_, DedupeRecord, _>(Table::Dedupe, expected, |one, other| one == other)?;
+
+        let mut positions = BTreeMap::new();
+        self.snapshot.scan(Table::Imports, &Range::all(), &mut |key, value| {
+            let file = read::key_u64(Table::Imports, key, 0)?;
+            positions.insert(file, u64::decode(Table::Imports, value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (file, last) in &recount.files {
+            let next = positions.get(file).copied().unwrap_or(0);
+            if next <= *last {
+                self.mismatch(format!("imports: next row of {file:016x} is {next}, row {last} counted"));
+            }
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, recount: &mut Recount) -> Result<(), StoreError> {
+        let config = super::stored_hot_config(self.snapshot)?;
+        // Items known by events only have their id in the store, the log has its hash.
+        for (hash, record) in &mut recount.items {
+            if record.item.is_none() {
+                let stored =
+                    read::get::<ItemRecord>(self.snapshot, Table::Items, &keys::number(*hash))?;
+                record.id = stored.map(|stored| stored.id).unwrap_or_default();
+                if id_hash(&record.id) != *hash {
+                    self.mismatch(format!("items: the id of {hash:016x} is {:?}", record.id));
+                }
+            }
+        }
+        let items = by_number(std::mem::take(&mut recount.items));
+        self.rows::<_, ItemRecord, _>(Table::Items, items, |one, other| one == other)?;
+
+        let warmth = &recount.warmth;
+        let mut totals: BTreeMap<[u8; 8], (Counters, Warmth)> = BTreeMap::new();
+        for (hash, counters) in &recount.counters {
+            let warmth = warmth.get(hash).cloned().unwrap_or_default();
+            totals.insert(keys::number(*hash), (*counters, warmth));
+        }
+        self.report.items = totals.len() as u64;
+        self.rows::<_, ItemTotals, _>(Table::Totals, totals, |(counters, warmth), stored| {
+            same_counters(counters, &stored.counters) && same_hot(warmth, stored, &config)
+        })?;
+        let hourly = std::mem::take(&mut recount.hourly)
+            .into_iter()
+            .map(|((item, hour), counters)| (keys::number_slot(item, hour), counters))
+            .collect();
+        self.rows::<_, Counters, _>(Table::Hourly, hourly, same_counters)
+    }
+
+    /// Who the numbers and hashes of the log are.
+    fn people(&mut self, recount: &mut Recount) -> Result<(), StoreError> {
+        let mut numbers = BTreeSet::new();
+        let mut faults = Vec::new();
+        self.snapshot.scan(Table::Users, &Range::all(), &mut |key, value| {
+            let user = UserRecord::decode(Table::Users, value)?;
+            if read::key_u64(Table::Users, key, 0)? != id_hash(&user.id) {
+                faults.push(format!("users: {:?} is stored under another id's hash", user.id));
+            }
+            if !numbers.insert(user.number) {
+                faults.push(format!("users: number {} is given twice", user.number));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (number, &is_deleted) in &recount.users {
+            if numbers.contains(number) == is_deleted {
+                let wrong = if is_deleted { "was deleted and is there" } else { "is missing" };
+                faults.push(format!("users: number {number} {wrong}"));
+            }
+        }
+        for author in std::mem::take(&mut recount.authors).into_keys() {
+            let id = read::author_id(self.snapshot, author)?;
+            if id.is_none_or(|id| id_hash(&id) != author) {
+                faults.push(format!("authors: {author:016x} is missing or has another id"));
+            }
+        }
+        self.report.rows += numbers.len() as u64;
+        faults.into_iter().for_each(|fault| self.mismatch(fault));
+        Ok(())
+    }
+
+    fn histories(&mut self, recount: Recount) -> Result<(), StoreError> {
+        let recent = by_number(recount.recent);
+        self.rows::<_, RecentEvents, _>(Table::Recent, recent, |one, other| one == other)?;
+        let follows = by_pair(recount.follows);
+        self.rows::<_, Follow, _>(Table::Follows, follows, |one, other| one == other)?;
+        let hides = recount.hides.into_iter();
+        let hides = hides.map(|((user, kind, hash), at)| (keys::hide(user, kind, hash), at));
+        self.rows::<_, i64, _>(Table::Hides, hides.collect(), |one, other| one == other)?;
+        let seen = recount.seen.into_iter();
+        let seen = seen.map(|((user, day, item), at)| (keys::by_day(user, day, item), at));
+        self.rows::<_, i64, _>(Table::Seen, seen.collect(), |one, other| one == other)?;
+        let affinity = recount.affinity.into_iter();
+        let affinity =
+            affinity.map(|((user, day, author), count)| (keys::by_day(user, day, author), count));
+        self.rows::<_, u64, _>(Table::Affinity, affinity.collect(), |one, other| one == other)?;
+        let reactions = recount.reactions.into_iter().map(|(key, made)| (key, made.record()));
+        let reactions = by_pair(reactions.collect());
+        self.rows::<_, Reaction, _>(Table::Reactions, reactions, |one, other| one == other)?;
+        let activity = recount.activity.into_iter();
+        let activity = activity.map(|((day, user), count)| (keys::slot_number(day, user), count));
+        self.rows::<_, u64, _>(Table::Activity, activity.collect(), |one, other| one == other)?;
+        let days = recount.days.into_iter().map(|(day, stats)| (day.to_be_bytes(), stats));
+        self.rows::<_, DayStats, _>(Table::Days, days.collect(), |one, other| one == other)
+    }
+
+    /// Compares a table's rows with those that the log gives.
+    fn rows<const KEY: usize, R: Record + Debug, E: Debug>(
+        &mut self,
+        table: Table,
+        mut expected: BTreeMap<[u8; KEY], E>,
+        same: impl Fn(&E, &R) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut wrong = Vec::new();
+        let mut rows = 0;
+        self.snapshot.scan(table, &Range::all(), &mut |key, value| {
+            rows += 1;
+            let stored = R::decode(table, value)?;
+            let known = <[u8; KEY]>::try_from(key).ok().and_then(|key| expected.remove(&key));
+            let found = match known {
+                Some(recounted) if same(&recounted, &stored) => None,
+                Some(recounted) => Some(format!("is {stored:?}, the log gives {recounted:?}")),
+                None => Some(format!("is {stored:?}, the log gives nothing")),
+            };
+            wrong.extend(found.map(|found| (key.to_vec(), found)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.report.rows += rows;
+        for (key, recounted) in expected {
+            wrong.push((key.to_vec(), format!("is missing, the log gives {recounted:?}")));
+        }
+        for (key, found) in wrong {
+            let name = self.name(table, &key)?;
+            self.mismatch(format!("{}: {name} {found}", table.name()));
+        }
+        Ok(())
+    }
+
+    /// What a key stands for, where that can be said.
+    fn name(&self, table: Table, key: &[u8]) -> Result<String, StoreError> {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        if !matches!(table, Table::Items | Table::Totals | Table::Hourly) {
+            return Ok(hex);
+        }
+        let item = key.get(..8).unwrap_or_default();
+        let record = read::get::<ItemRecord>(self.snapshot, Table::Items, item)?;
+        let id = record.map_or(hex, |record| format!("{:?}", record.id));
+        let hour = keys::read_u32(key, 8).map(|hour| format!(" in hour {hour}"));
+        Ok(format!("item {id}{}", hour.unwrap_or_default()))
+    }
+
+    fn mismatch(&mut self, what: String) {
+        self.report.mismatch_count += 1;
+        if self.report.mismatches.len() < MISMATCHES_MAX {
+            self.report.mismatches.push(what);
+        }
+    }
+}
+
+fn by_number<R>(rows: BTreeMap<u64, R>) -> BTreeMap<[u8; 8], R> {
+    rows.into_iter().map(|(number, row)| (keys::number(number), row)).collect()
+}
+
+fn by_pair<R>(rows: BTreeMap<(u64, u64), R>) -> BTreeMap<[u8; 16], R> {
+    rows.into_iter().map(|((user, other), row)| (keys::pair(user, other), row)).collect()
+}
+
+fn same_counters(one: &Counters, other: &Counters) -> bool {
+    let ratios = (one.watch_ratio_sum, other.watch_ratio_sum);
+    let close = (ratios.0 - ratios.1).abs() <= TOLERANCE * ratios.0.abs();
+    close && Counters { watch_ratio_sum: ratios.0, ..*other } == *one
+}
+
+/// The hot sums by their definition, with everything at hand: sum of w * 2^(-(t - t_i)/h).
+fn same_hot(warmth: &Warmth, stored: &ItemTotals, config: &HotConfig) -> bool {
+    let newest_ms = warmth.added.iter().map(|&(ts_ms, _)| ts_ms).max();
+    let windows = stored.hot.iter().zip(config.half_life_minutes);
+    warmth.last_event_ms == stored.last_event_ms
+        && windows.into_iter().all(|(hot, half_life)| {
+            let Some(newest_ms) = newest_ms else { return *hot == HotSum::default() };
+            let (mut sum, mut size) = (0.0, 0.0);
+            for &(ts_ms, weight) in &warmth.added {
+                let half_lives = (newest_ms - ts_ms) as f64 / (half_life * 60_000.0);
+                sum += weight * (-half_lives).exp2();
+                size += weight.abs() * (-half_lives).exp2();
+            }
+            hot.at_ms == newest_ms && (hot.sum - sum.max(0.0)).abs() <= TOLERANCE * size
+        })
+}

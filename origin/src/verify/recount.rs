@@ -1,0 +1,400 @@
+//! What the log adds up to, counted again by its own plain code: nothing here is shared with
+//! ingest but the definition of an outlier and of how long an id is remembered.
+
+use std::collections::BTreeMap;
+
+use edgewise_ranking::config::HotConfig;
+use edgewise_ranking::id_hash;
+use edgewise_wire::api::{EventType, Item};
+use edgewise_wire::counters::Counters;
+
+use crate::ingest::dedupe::is_forgotten;
+use crate::ingest::outlier::is_outlier;
+use crate::ingest::Written;
+use crate::store::item::ItemRecord;
+use crate::store::keys::{DAY_MS, HOUR_MS};
+use crate::store::log::{EventOrigin, LogEntry, LogEvent, LogRecord};
+use crate::store::record::{DayStats, DedupeRecord, Follow, Reaction, RecentEvents, Standing};
+
+/// A user number and an item or author hash.
+type Pair = (u64, u64);
+
+/// The state that follows from the log.
+#[derive(Debug, Default)]
+pub(crate) struct Recount {
+    pub(crate) config: Option<HotConfig>,
+    pub(crate) seq: u64,
+    pub(crate) at: Written,
+    pub(crate) events: u64,
+    /// What the log itself says that cannot be: double counts, gaps.
+    pub(crate) faults: Vec<String>,
+    pub(crate) items: BTreeMap<u64, ItemRecord>,
+    pub(crate) counters: BTreeMap<u64, Counters>,
+    pub(crate) hourly: BTreeMap<(u64, u32), Counters>,
+    pub(crate) warmth: BTreeMap<u64, Warmth>,
+    pub(crate) recent: BTreeMap<u64, RecentEvents>,
+    pub(crate) follows: BTreeMap<Pair, Follow>,
+    pub(crate) hides: BTreeMap<(u64, u8, u64), i64>,
+    pub(crate) seen: BTreeMap<(u64, u32, u64), i64>,
+    pub(crate) affinity: BTreeMap<(u64, u32, u64), u64>,
+    pub(crate) reactions: BTreeMap<Pair, Made>,
+    pub(crate) activity: BTreeMap<(u32, u64), u64>,
+    pub(crate) days: BTreeMap<u32, DayStats>,
+    pub(crate) ids: BTreeMap<u128, DedupeRecord>,
+    /// First 8 bytes of a file's hash to its last row.
+    pub(crate) files: BTreeMap<u64, u64>,
+    /// User numbers to whether their data was deleted.
+    pub(crate) users: BTreeMap<u64, bool>,
+    pub(crate) authors: BTreeMap<u64, ()>,
+}
+
+/// What an item's hot score is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Warmth {
+    /// (domain time, weight) of everything that was added; below zero where it was taken back.
+    pub(crate) added: Vec<(i64, f64)>,
+    pub(crate) last_event_ms: i64,
+}
+
+/// What a user did with an item.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Made {
+    last_ms: i64,
+    kinds: u16,
+    shared: bool,
+    likes: Vec<Standout>,
+    follows: Vec<Standout>,
+}
+
+/// A like or follow that was not taken back.
+#[derive(Clone, Copy, Debug)]
+struct Standout {
+    ts_ms: i64,
+    is_hot: bool,
+}
+
+impl Recount {
+    pub(crate) fn new(config: HotConfig) -> Self {
+        Self { config: Some(config), ..Self::default() }
+    }
+
+    /// Applies the log's next record.
+    pub(crate) fn apply(&mut self, seq: u64, record: LogRecord) {
+        if seq != self.seq + 1 {
+            self.faults.push(format!("log: record {} is followed by {seq}", self.seq));
+        }
+        if record.at.wall_ms < self.at.wall_ms && self.seq > 0 {
+            self.faults.push(format!("log: receipt of record {seq} is before the one before it"));
+        }
+        self.seq = seq;
+        self.at = record.at;
+        match record.entry {
+            LogEntry::Event(event) => self.event(&event),
+            LogEntry::UpsertItem(item) => self.upsert(*item),
+            LogEntry::DeleteItem(hash) => {
+                if let Some(item) = self.items.get_mut(&hash) {
+                    item.deleted_at_ms = Some(record.at.wall_ms);
+                }
+            }
+            LogEntry::AddFollow { user, author } => {
+                self.users.entry(user).or_default();
+                self.authors.insert(author, ());
+                let follow = Follow { since_ms: record.at.domain_ms, via: None };
+                self.follows.insert((user, author), follow);
+            }
+            LogEntry::RemoveFollow { user, author } => {
+                self.follows.remove(&(user, author));
+            }
+            LogEntry::DeleteUser(user) => self.delete_user(user),
+            LogEntry::Served(_) => {}
+        }
+    }
+
+    fn upsert(&mut self, item: Item) {
+        self.authors.insert(id_hash(&item.author), ());
+        let known = self.items.entry(id_hash(&item.id)).or_default();
+        known.id.clone_from(&item.id);
+        if known.item.is_none() || known.deleted_at_ms.is_some() {
+            known.first_written = self.at;
+        }
+        known.deleted_at_ms = None;
+        known.item = Some(item);
+    }
+
+    fn delete_user(&mut self, user: u64) {
+        self.users.insert(user, true);
+        self.recent.remove(&user);
+        self.follows.retain(|key, _| key.0 != user);
+        self.hides.retain(|key, _| key.0 != user);
+        self.seen.retain(|key, _| key.0 != user);
+        self.affinity.retain(|key, _| key.0 != user);
+        self.reactions.retain(|key, _| key.0 != user);
+    }
+
+    fn event(&mut self, event: &LogEvent) {
+        self.events += 1;
+        self.once(event);
+        if self.users.insert(event.user, false) == Some(true) {
+            self.faults.push(format!("log: record {} is of a deleted user", self.seq));
+        }
+        if let Some(author) = event.author {
+            self.authors.insert(author, ());
+        }
+        if let Some(item) = event.item {
+            self.items.entry(item).or_default();
+        }
+        let busy = self.busy(event);
+        let recent = self.recent.entry(event.user).or_default();
+        recent.last_event_ms = recent.last_event_ms.max(event.ts_ms);
+        if matches!(event.kind, EventType::Impression | EventType::View)
+            && let Some(item) = event.item
+        {
+            let last = self.seen.entry((event.user, day(event.ts_ms), item)).or_insert(event.ts_ms);
+            *last = event.ts_ms.max(*last);
+        }
+        let completed = self.count(event);
+        match event.kind {
+            EventType::Like => self.made(event, busy, |made| &mut made.likes),
+            EventType::Follow => {
+                self.follow(event);
+                self.made(event, busy, |made| &mut made.follows);
+            }
+            EventType::Unlike => self.unmade(event.user, event.item, EventType::Like),
+            EventType::Unfollow => self.unfollow(event),
+            EventType::Hide => {
+                let hidden = [event.item.map(|hash| (0, hash)), event.author.map(|hash| (1, hash))];
+                for (kind, hash) in hidden.into_iter().flatten() {
+                    self.hides.insert((event.user, kind, hash), event.ts_ms);
+                }
+            }
+            _ => self.warm(event, completed, busy),
+        }
+        self.interaction(event, completed);
+    }
+
+    /// Looks whether the event counted before.
+    fn once(&mut self, event: &LogEvent) {
+        match event.origin {
+            EventOrigin::Id { id, .. } => {
+                let record = DedupeRecord { seq: self.seq, at: self.at };
+                let before = self.ids.insert(id, record);
+                if let Some(before) = before.filter(|before| !is_forgotten(before.at, self.at)) {
+                    let fault = format!("log: records {} and {} are one event", before.seq, self.seq);
+                    self.faults.push(fault);
+                }
+            }
+            EventOrigin::Row { file, ordinal } => {
+                let before = self.files.insert(file, ordinal);
+                if before.is_some_and(|before| before > ordinal) {
+                    let fault = format!("log: record {} imports row {ordinal} again", self.seq);
+                    self.faults.push(fault);
+                }
+            }
+        }
+    }
+
+    fn busy(&mut self, event: &LogEvent) -> bool {
+        let day = day(event.ts_ms);
+        let events = self.activity.entry((day, event.user)).or_default();
+        let stats = self.days.entry(day).or_default();
+        stats.squares -= *events * *events;
+        *events += 1;
+        stats.squares += *events * *events;
+        stats.users += u64::from(*events == 1);
+        stats.events += 1;
+        is_outlier(stats, *events)
+    }
+
+    /// Counts everything but likes and follows; returns whether it is a completed view.
+    fn count(&mut self, event: &LogEvent) -> bool {
+        let Some(item) = event.item else { return self.is_completed(event).unwrap_or(false) };
+        if matches!(event.kind, EventType::Unlike | EventType::Unfollow) {
+            return false;
+        }
+        let completed = self.is_completed(event);
+        let facts = self.items.get(&item).and_then(|known| known.item.as_ref());
+        let duration = event.duration_ms.or(facts.and_then(|facts| facts.duration_ms));
+        let hour = (event.ts_ms / HOUR_MS) as u32;
+        let places = [
+            self.counters.entry(item).or_default(),
+            self.hourly.entry((item, hour)).or_default(),
+        ];
+        for counters in places {
+            match event.kind {
+                EventType::Impression => counters.impressions += 1,
+                EventType::View => {
+                    counters.views += 1;
+                    counters.completed_views += u32::from(completed == Some(true));
+                    if let (Some(_), Some(watch), Some(duration)) =
+                        (completed, event.watch_ms, duration)
+                    {
+                        counters.timed_views += 1;
+                        counters.watch_ratio_sum += f64::min(1.0, watch as f64 / duration as f64);
+                    }
+                }
+                EventType::Click => counters.clicks += 1,
+                EventType::Comment => counters.comments += 1,
+                EventType::Share => counters.shares += 1,
+                EventType::Hide => counters.hides += 1,
+                EventType::Purchase => counters.purchases += 1,
+                EventType::Like
+                | EventType::Unlike
+                | EventType::Follow
+                | EventType::Unfollow => {}
+            }
+        }
+        completed.unwrap_or(false)
+    }
+
+    /// `None` where the event is no view with a duration.
+    fn is_completed(&self, event: &LogEvent) -> Option<bool> {
+        let facts = event.item.and_then(|item| self.items.get(&item)?.item.as_ref());
+        let duration = event.duration_ms.or(facts.and_then(|facts| facts.duration_ms));
+        let duration = duration.filter(|&duration| duration > 0 && event.kind == EventType::View)?;
+        Some(u128::from(event.watch_ms?) * 10 >= u128::from(duration) * 9)
+    }
+
+    fn warm(&mut self, event: &LogEvent, completed: bool, busy: bool) {
+        let (Some(item), Some(config)) = (event.item, self.config) else { return };
+        let weight = match event.kind {
+            EventType::View if completed => config.completed_view,
+            EventType::View => config.view,
+            EventType::Click => config.click,
+            EventType::Comment => config.comment,
+            EventType::Share => {
+                let made = self.reactions.entry((event.user, item)).or_default();
+                let first = !made.shared;
+                made.shared = true;
+                if first { config.share } else { 0.0 }
+            }
+            _ => return,
+        };
+        if !busy {
+            let warmth = self.warmth.entry(item).or_default();
+            warmth.added.push((event.ts_ms, weight));
+            warmth.last_event_ms = warmth.last_event_ms.max(event.ts_ms);
+        }
+    }
+
+    fn made(&mut self, event: &LogEvent, busy: bool, list: fn(&mut Made) -> &mut Vec<Standout>) {
+        let (Some(item), Some(config)) = (event.item, self.config) else { return };
+        let list = list(self.reactions.entry((event.user, item)).or_default());
+        let is_hot = list.is_empty() && !busy;
+        list.push(Standout { ts_ms: event.ts_ms, is_hot });
+        self.stands(item, event.ts_ms, event.kind, 1);
+        if !busy {
+            let full = if event.kind == EventType::Like { config.like } else { config.follow };
+            let warmth = self.warmth.entry(item).or_default();
+            warmth.added.push((event.ts_ms, if is_hot { full } else { 0.0 }));
+            warmth.last_event_ms = warmth.last_event_ms.max(event.ts_ms);
+        }
+    }
+
+    /// Takes the newest like or follow back.
+    fn unmade(&mut self, user: u64, item: Option<u64>, kind: EventType) {
+        let (Some(item), Some(config)) = (item, self.config) else { return };
+        let Some(made) = self.reactions.get_mut(&(user, item)) else { return };
+        let (list, full) = match kind {
+            EventType::Like => (&mut made.likes, config.like),
+            _ => (&mut made.follows, config.follow),
+        };
+        // Hours are taken back newest first; the hot one is the first of the list, so last.
+        let Some(taken) = list.pop() else { return };
+        if taken.is_hot {
+            self.warmth.entry(item).or_default().added.push((taken.ts_ms, -full));
+        }
+        self.stands(item, taken.ts_ms, kind, -1);
+    }
+
+    fn stands(&mut self, item: u64, ts_ms: i64, kind: EventType, by: i32) {
+        let hour = (ts_ms / HOUR_MS) as u32;
+        let places = [
+            self.counters.entry(item).or_default(),
+            self.hourly.entry((item, hour)).or_default(),
+        ];
+        for counters in places {
+            let count =
+                if kind == EventType::Like { &mut counters.likes } else { &mut counters.follows };
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    fn author_of(&self, item: Option<u64>) -> Option<u64> {
+        let facts = self.items.get(&item?)?.item.as_ref()?;
+        Some(id_hash(&facts.author))
+    }
+
+    fn follow(&mut self, event: &LogEvent) {
+        let Some(author) = event.author.or(self.author_of(event.item)) else { return };
+        let fresh = Follow { since_ms: event.ts_ms, via: None };
+        let follow = self.follows.entry((event.user, author)).or_insert(fresh);
+        if event.item.is_some() {
+            follow.via = event.item;
+        }
+    }
+
+    fn unfollow(&mut self, event: &LogEvent) {
+        let author = event.author.or(self.author_of(event.item));
+        let ended = author.and_then(|author| self.follows.remove(&(event.user, author)));
+        let via = ended.and_then(|follow| follow.via);
+        self.unmade(event.user, event.item.or(via), EventType::Follow);
+    }
+
+    fn interaction(&mut self, event: &LogEvent, completed: bool) {
+        let named = match event.kind {
+            EventType::View if completed => self.author_of(event.item).or(event.author),
+            EventType::Click
+            | EventType::Like
+            | EventType::Comment
+            | EventType::Share
+            | EventType::Purchase => self.author_of(event.item).or(event.author),
+            EventType::Follow => event.author.or(self.author_of(event.item)),
+            _ => return,
+        };
+        if let Some(author) = named {
+            *self.affinity.entry((event.user, day(event.ts_ms), author)).or_default() += 1;
+        }
+        if let Some(item) = event.item {
+            let made = self.reactions.entry((event.user, item)).or_default();
+            made.kinds |= 1 << event.kind as u8;
+            made.last_ms = made.last_ms.max(event.ts_ms);
+        }
+        if let EventOrigin::Id { short, .. } = event.origin {
+            let applied = &mut self.recent.entry(event.user).or_default().applied;
+            applied.push(short);
+            if applied.len() > RecentEvents::MAX {
+                applied.remove(0);
+            }
+        }
+    }
+}
+
+impl Made {
+    /// The record that the store should have.
+    pub(crate) fn record(&self) -> Reaction {
+        Reaction {
+            last_ms: self.last_ms,
+            kinds: self.kinds,
+            shared: self.shared,
+            likes: standing(&self.likes),
+            follows: standing(&self.follows),
+        }
+    }
+}
+
+fn standing(made: &[Standout]) -> Standing {
+    let mut by_hour: Vec<(u32, u32)> = Vec::new();
+    for standout in made {
+        let hour = (standout.ts_ms / HOUR_MS) as u32;
+        match by_hour.last_mut() {
+            Some(last) if last.0 == hour => last.1 += 1,
+            _ => by_hour.push((hour, 1)),
+        }
+    }
+    let hot_at_ms = made.first().filter(|first| first.is_hot).map(|first| first.ts_ms);
+    Standing { by_hour, hot_at_ms }
+}
+
+fn day(ts_ms: i64) -> u32 {
+    (ts_ms / DAY_MS) as u32
+}
