@@ -44,6 +44,11 @@ impl Cursor {
     /// The signed token: about 2.7 KB at full load.
     #[must_use]
     pub fn encode(&self, keys: &Keys) -> String {
+        seal(Purpose::Cursor, &self.to_payload(), keys)
+    }
+
+    /// `u64` subject, `u32` position, `u8` authors and each as `u64`, then the shown set.
+    pub(crate) fn to_payload(&self) -> Vec<u8> {
         let skipped = self.recent_authors.len().saturating_sub(RECENT_AUTHORS_MAX);
         let authors = self.recent_authors.get(skipped..).unwrap_or(&[]);
         let mut payload = Vec::new();
@@ -54,7 +59,7 @@ impl Cursor {
             payload.extend_from_slice(&author.to_le_bytes());
         }
         self.shown.encode(&mut payload);
-        seal(Purpose::Cursor, &payload, keys)
+        payload
     }
 
     /// The cursor of `subject` that `token` holds.

@@ -140,3 +140,6 @@ fn session_of(body: &[u8]) -> Option<String> {
     let session: String = serde_json::from_str(fields.get("session")?.get()).ok()?;
     (!session.is_empty()).then(|| session.to_string())
 }
+
+#[cfg(test)]
+mod tests;

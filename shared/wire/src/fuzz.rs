@@ -133,3 +133,6 @@ pub fn events(data: &[u8]) {
     }
     let _ = (internal::parse(data, NOW_MS), items::parse(data));
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,3 +51,28 @@ fn check(text: &str, bytes_max: usize) -> Result<(), IdError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_both(text: &str, expected: Result<(), IdError>) {
+        assert_eq!(check_id(text), expected, "{text:?}");
+        assert_eq!(check_label(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn ids_have_1_to_64_bytes_without_control_characters() {
+        check_both("a", Ok(()));
+        check_both("日本 \u{1f600}", Ok(()));
+        check_both(&"x".repeat(64), Ok(()));
+        check_both("", Err(IdError::Empty));
+        check_both(&"x".repeat(65), Err(IdError::TooLong(65)));
+        // 22 characters of three bytes.
+        check_both(&"日".repeat(22), Err(IdError::TooLong(66)));
+        for control in ["a\nb", "\0", "\u{7f}", "\u{85}"] {
+            check_both(control, Err(IdError::Control));
+        }
+    }
+}

@@ -99,3 +99,55 @@ fn slot(json: &str) -> Option<ServedSlot> {
         && slot.propensity <= 1.0;
     right.then_some(slot)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::api::EventType;
+    use crate::samples::{NOW_MS, event};
+
+    fn slot(propensity: f64) -> ServedSlot {
+        ServedSlot {
+            request_id: "r".to_string(),
+            item: "i".to_string(),
+            position: 10,
+            propensity,
+            at_ms: NOW_MS,
+        }
+    }
+
+    #[test]
+    fn a_delivery_comes_back() {
+        let delivery = Delivery {
+            events: Vec::from([event(EventType::Like, "e", Some("i"), None)]),
+            served: Vec::from([slot(0.5)]),
+        };
+        let read = parse(&delivery.to_json(), NOW_MS).unwrap();
+        assert_eq!(read.events, [(0, delivery.events[0].clone())]);
+        assert_eq!(read.served, delivery.served);
+        assert_eq!(read.rejected, []);
+    }
+
+    #[test]
+    fn bad_entries_do_not_spoil_the_others() {
+        let served = Vec::from([slot(0.0), slot(1.5), slot(1.0)]);
+        let events = Vec::from([event(EventType::Like, "", Some("i"), None)]);
+        let read = parse(&Delivery { events, served }.to_json(), NOW_MS).unwrap();
+        assert_eq!(read.served, [slot(1.0)]);
+        assert_eq!(read.rejected[0].reason, "id is empty");
+    }
+
+    #[test]
+    fn other_bodies_are_refused() {
+        assert_eq!(parse(b"", NOW_MS).unwrap_err().status, 400);
+        assert_eq!(parse(b"[1]", NOW_MS).unwrap_err().status, 400);
+        assert_eq!(parse(b"{}", NOW_MS), Ok(Delivered::default()));
+        let many = Delivery {
+            events: Vec::new(),
+            served: alloc::vec![slot(1.0); 5_001],
+        };
+        assert_eq!(parse(&many.to_json(), NOW_MS).unwrap_err().status, 413);
+    }
+}

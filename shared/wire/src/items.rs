@@ -144,3 +144,6 @@ fn is_image_data(uri: &str) -> bool {
     let prefix = uri.get(..11).unwrap_or("");
     prefix.eq_ignore_ascii_case("data:image/") && !uri.chars().any(char::is_control)
 }
+
+#[cfg(test)]
+mod tests;

@@ -387,3 +387,6 @@ fn ids(query: &Query<'_>, name: &'static str, max: usize) -> Result<Vec<String>,
     }
     Ok(ids)
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,3 +222,46 @@ impl fmt::Display for Problem {
 }
 
 impl core::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(problem: &Problem, json: &str) {
+        assert_eq!(core::str::from_utf8(&problem.to_json()), Ok(json));
+    }
+
+    #[test]
+    fn a_problem_names_field_and_range() {
+        check(
+            &Problem::parameter("limit", "limit is \"0\"", "1..100"),
+            r#"{"type":"https://edgewise.dev/problems/invalid-parameter","title":"Invalid parameter","status":400,"detail":"limit is \"0\"","field":"limit","allowed":"1..100"}"#,
+        );
+    }
+
+    #[test]
+    fn a_problem_says_when_to_come_back() {
+        check(
+            &Problem::rate_limited(7),
+            r#"{"type":"https://edgewise.dev/problems/rate-limited","title":"Too many requests","status":429,"detail":"too many requests from this client","retry_after_s":7}"#,
+        );
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_design() {
+        let statuses = [
+            Problem::cursor(TokenError::Signature),
+            Problem::unauthorized("x"),
+            Problem::forbidden("user", "x"),
+            Problem::not_found("x"),
+            Problem::method_not_allowed("GET"),
+            Problem::too_large("events", "x", "1..500"),
+            Problem::media_type("application/json"),
+            Problem::internal(),
+            Problem::unavailable("x", 1),
+        ];
+        let statuses = statuses.map(|problem| problem.status);
+        assert_eq!(statuses, [400, 401, 403, 404, 405, 413, 415, 500, 503]);
+    }
+}

@@ -16,7 +16,7 @@ const HAS_EVENT: u8 = 4;
 const TAGS_SHIFT: u32 = 4;
 
 impl Session {
-    pub(super) fn to_payload(&self) -> Vec<u8> {
+    pub(crate) fn to_payload(&self) -> Vec<u8> {
         let newest = self
             .entries
             .iter()
