@@ -68,8 +68,10 @@ mod tests {
         #[test]
         fn any_header_is_compared_without_a_panic(value in ".*", hash: u64) {
             let tag = etag(hash);
-            if_none_match_matches(&value, &tag);
-            prop_assert!(if_none_match_matches(&format!("{}, {tag}", "\"x\""), &tag));
+            let _ = if_none_match_matches(&value, &tag);
+            // An entity tag holds no quote, so what comes before it cannot swallow the next.
+            let list = format!("W/\"{}\", {tag}", value.replace('"', ""));
+            prop_assert!(if_none_match_matches(&list, &tag));
         }
     }
 }

@@ -121,7 +121,7 @@ impl ShownSet {
 
 /// Multiply-shift: the hash's place in `0..RANGE`, evenly.
 fn reduce(hash: u64) -> u32 {
-    (u128::from(hash) * u128::from(RANGE) >> 64) as u32
+    ((u128::from(hash) * u128::from(RANGE)) >> 64) as u32
 }
 
 /// log2 of the mean gap: within half a bit of the optimal Golomb code.

@@ -73,10 +73,11 @@ fn encode_entry(entry: &SessionEntry, newest: u32, table: &[u32], out: &mut Vec<
         .take(SESSION_TAGS_MAX)
         .filter_map(|tag| u8::try_from(table.binary_search(tag).ok()?).ok())
         .collect();
-    let flags = u8::from(entry.item != 0) * HAS_ITEM
-        | u8::from(entry.author != 0) * HAS_AUTHOR
-        | u8::from(entry.event != 0) * HAS_EVENT
-        | (indices.len() as u8) << TAGS_SHIFT;
+    let set = |flag: u8, given: bool| if given { flag } else { 0 };
+    let flags = set(HAS_ITEM, entry.item != 0)
+        | set(HAS_AUTHOR, entry.author != 0)
+        | set(HAS_EVENT, entry.event != 0)
+        | ((indices.len() as u8) << TAGS_SHIFT);
     out.push(entry.kind as u8);
     out.push(flags);
     let mut age = newest - entry.at_s;
