@@ -27,7 +27,11 @@ impl Isolate {
     /// An isolate before `init`.
     #[must_use]
     pub const fn new() -> Self {
-        Self { input: Vec::new(), output: Vec::new(), edge: None }
+        Self {
+            input: Vec::new(),
+            output: Vec::new(),
+            edge: None,
+        }
     }
 
     /// A buffer of at least `length` bytes for the next call's input; `None` over [`INPUT_MAX`].
@@ -58,7 +62,10 @@ impl Isolate {
 
     /// Starts a request.
     pub fn start(&mut self, length: usize) {
-        let output = match (frame::read_start(taken(&self.input, length)), &mut self.edge) {
+        let output = match (
+            frame::read_start(taken(&self.input, length)),
+            &mut self.edge,
+        ) {
             (None, _) => Output::finished(answer::bad_frame()),
             (Some(_), None) => Output::finished(answer::not_initialised()),
             (Some((request, body)), Some(edge)) => edge.start(&request, body),
@@ -69,7 +76,10 @@ impl Isolate {
 
     /// Resumes a request with the results of its effects.
     pub fn resume(&mut self, length: usize) {
-        let output = match (frame::read_resume(taken(&self.input, length)), &mut self.edge) {
+        let output = match (
+            frame::read_resume(taken(&self.input, length)),
+            &mut self.edge,
+        ) {
             (Some((handle, wall_ms, results)), Some(edge)) => {
                 edge.resume(handle, wall_ms, &results)
             }

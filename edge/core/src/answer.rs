@@ -38,7 +38,12 @@ pub(crate) fn method_not_allowed(allowed: &'static str) -> Answer {
 
 /// The host sent bytes that are no request.
 pub(crate) fn bad_frame() -> Answer {
-    problem(&Problem::new(400, "bad-request", "Bad request", "the request cannot be read"))
+    problem(&Problem::new(
+        400,
+        "bad-request",
+        "Bad request",
+        "the request cannot be read",
+    ))
 }
 
 /// The host sent a request before the configuration.
@@ -53,7 +58,9 @@ pub(crate) fn overloaded() -> Answer {
 
 /// A JSON answer that nobody keeps.
 pub(crate) fn json(body: Vec<u8>) -> Answer {
-    Answer::new(200).header("cache-control", NO_STORE).body(JSON, body)
+    Answer::new(200)
+        .header("cache-control", NO_STORE)
+        .body(JSON, body)
 }
 
 /// What a stored answer was made from.
@@ -89,10 +96,19 @@ pub(crate) fn stored(context: &Context, source: &Source<'_>, body: Vec<u8>) -> A
         let unchanged = matches.is_some_and(|value| if_none_match_matches(value, &tag));
         headers.push(("etag", tag.into()));
         if unchanged {
-            return Answer { status: 304, headers, body: Vec::new() };
+            return Answer {
+                status: 304,
+                headers,
+                body: Vec::new(),
+            };
         }
     }
-    Answer { status: 200, headers, body: Vec::new() }.body(JSON, body)
+    Answer {
+        status: 200,
+        headers,
+        body: Vec::new(),
+    }
+    .body(JSON, body)
 }
 
 fn status_of(context: &Context, source: &Source<'_>) -> (CacheStatus, i64) {
@@ -124,7 +140,9 @@ pub(crate) fn finish(mut answer: Answer, context: &Context, wall_ms: i64) -> Ans
     };
     answer.headers.push(("server-timing", timing.into()));
     if context.is_head {
-        answer.headers.push(("content-length", answer.body.len().to_string().into()));
+        answer
+            .headers
+            .push(("content-length", answer.body.len().to_string().into()));
         answer.body = Vec::new();
     }
     answer

@@ -107,11 +107,17 @@ impl Config {
         ];
         for (field, value) in budgets {
             if !(1..=30_000).contains(&value) {
-                return Err(ConfigError::Range { field, allowed: "1..=30000" });
+                return Err(ConfigError::Range {
+                    field,
+                    allowed: "1..=30000",
+                });
             }
         }
         if raw.cors_origins.len() > 64 {
-            return Err(ConfigError::Range { field: "cors_origins", allowed: "at most 64 origins" });
+            return Err(ConfigError::Range {
+                field: "cors_origins",
+                allowed: "at most 64 origins",
+            });
         }
         Ok(Self {
             keys,

@@ -55,7 +55,9 @@ impl Context {
 
     /// Notes what an awaited load went through.
     pub(crate) fn note(&mut self, load: &Load) {
-        let Some(origin_ms) = load.origin_ms else { return };
+        let Some(origin_ms) = load.origin_ms else {
+            return;
+        };
         self.origin_ms = Some(self.origin_ms.unwrap_or(0).max(origin_ms));
         if *load.resource() != Resource::Overlay {
             self.missed |= !load.origin_failed;
@@ -107,7 +109,12 @@ impl Step<'_> {
         if look.is_ready() || hopeless {
             return false;
         }
-        self.load(Resource::Overlay, Purpose::Answer { otherwise_ms: cold_ms });
+        self.load(
+            Resource::Overlay,
+            Purpose::Answer {
+                otherwise_ms: cold_ms,
+            },
+        );
         true
     }
 

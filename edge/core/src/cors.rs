@@ -7,7 +7,8 @@ use crate::effect::Answer;
 use crate::request::Request;
 
 /// Headers a script may read.
-const EXPOSED: &str = "cache-status, edgewise-rung, etag, retry-after, server-timing, x-cache-status";
+const EXPOSED: &str =
+    "cache-status, edgewise-rung, etag, retry-after, server-timing, x-cache-status";
 /// Seconds a browser may keep a preflight's answer.
 const PREFLIGHT_MAX_AGE: &str = "86400";
 
@@ -29,11 +30,15 @@ impl Cors {
         let any = allowed.iter().any(|origin| origin == "*");
         match request.header("origin") {
             Some(_) if any => Self::Any,
-            None => Self::None { varies: !any && !allowed.is_empty() },
+            None => Self::None {
+                varies: !any && !allowed.is_empty(),
+            },
             Some(origin) if allowed.iter().any(|known| known == origin) => {
                 Self::Origin(origin.into())
             }
-            Some(_) => Self::None { varies: !allowed.is_empty() },
+            Some(_) => Self::None {
+                varies: !allowed.is_empty(),
+            },
         }
     }
 
@@ -51,8 +56,12 @@ impl Cors {
                 Cow::Owned(origin.clone())
             }
         };
-        answer.headers.push(("access-control-allow-origin", allow_origin));
-        answer.headers.push(("access-control-expose-headers", Cow::Borrowed(EXPOSED)));
+        answer
+            .headers
+            .push(("access-control-allow-origin", allow_origin));
+        answer
+            .headers
+            .push(("access-control-expose-headers", Cow::Borrowed(EXPOSED)));
     }
 
     /// The answer of a preflight for a route with these methods.
@@ -63,7 +72,10 @@ impl Cors {
         }
         answer
             .header("access-control-allow-methods", methods)
-            .header("access-control-allow-headers", "authorization, content-type, traceparent")
+            .header(
+                "access-control-allow-headers",
+                "authorization, content-type, traceparent",
+            )
             .header("access-control-max-age", PREFLIGHT_MAX_AGE)
     }
 }
@@ -74,8 +86,13 @@ mod tests {
     use alloc::vec;
 
     fn cors(allowed: &[&str], origin: Option<&str>) -> Cors {
-        let headers = origin.map(|origin| alloc::format!("origin: {origin}")).unwrap_or_default();
-        let request = Request { headers: &headers, ..Request::default() };
+        let headers = origin
+            .map(|origin| alloc::format!("origin: {origin}"))
+            .unwrap_or_default();
+        let request = Request {
+            headers: &headers,
+            ..Request::default()
+        };
         let allowed: vec::Vec<String> = allowed.iter().map(|&origin| origin.into()).collect();
         Cors::of(&request, &allowed)
     }
@@ -84,8 +101,14 @@ mod tests {
     fn only_configured_origins_may_call() {
         assert_eq!(cors(&["*"], Some("https://a")), Cors::Any);
         assert_eq!(cors(&["*"], None), Cors::None { varies: false });
-        assert_eq!(cors(&["https://a"], Some("https://a")), Cors::Origin("https://a".into()));
-        assert_eq!(cors(&["https://a"], Some("https://b")), Cors::None { varies: true });
+        assert_eq!(
+            cors(&["https://a"], Some("https://a")),
+            Cors::Origin("https://a".into())
+        );
+        assert_eq!(
+            cors(&["https://a"], Some("https://b")),
+            Cors::None { varies: true }
+        );
         assert_eq!(cors(&[], Some("https://b")), Cors::None { varies: false });
     }
 }

@@ -32,7 +32,10 @@ impl Edge {
     /// An isolate that knows nothing yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { state: State::new(config), live: LiveTable::default() }
+        Self {
+            state: State::new(config),
+            live: LiveTable::default(),
+        }
     }
 
     /// Starts a request.
@@ -43,7 +46,11 @@ impl Edge {
         let routed = router::route(&mut self.state, request, &cors, body);
         let context = Context::of(request, cors);
         match routed {
-            Routed::Asset => Output { asset: true, done: true, ..Output::default() },
+            Routed::Asset => Output {
+                asset: true,
+                done: true,
+                ..Output::default()
+            },
             Routed::Answer(answer) => Output::finished(answer::finish(answer, &context, wall_ms)),
             Routed::Route(route) => {
                 let live = Live::new(context, route);
@@ -70,7 +77,13 @@ impl Edge {
     ) -> Output {
         let mut output = Output::default();
         let mut waiting = Vec::new();
-        live.deliver(&mut self.state, wall_ms, results, &mut output.effects, &mut waiting);
+        live.deliver(
+            &mut self.state,
+            wall_ms,
+            results,
+            &mut output.effects,
+            &mut waiting,
+        );
         for _ in 0..ROUNDS_MAX {
             if !live.answered && !live.jobs.iter().any(Job::is_awaited) {
                 output.answer = self.answer(&mut live, wall_ms);
@@ -104,7 +117,9 @@ impl Edge {
             self.live.release(handle);
             return output;
         }
-        let parked = self.live.park(live, handle, wall_ms, &mut self.state.stats.requests_lost);
+        let parked = self
+            .live
+            .park(live, handle, wall_ms, &mut self.state.stats.requests_lost);
         match parked {
             Ok(handle) => output.handle = handle,
             Err(live) => {
@@ -153,7 +168,10 @@ impl Edge {
             }
         }
         if let Some(slots) = state.served.take_due(wall_ms) {
-            jobs.push(Job::Flush { slots, begun: false, ended: false });
+            jobs.push(Job::Flush {
+                slots,
+                begun: false,
+            });
         }
     }
 

@@ -19,7 +19,11 @@ impl Answer {
     /// An answer without headers or body.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::with_capacity(16), body: Vec::new() }
+        Self {
+            status,
+            headers: Vec::with_capacity(16),
+            body: Vec::new(),
+        }
     }
 
     /// Appends a header.
@@ -32,7 +36,8 @@ impl Answer {
     /// Sets the body and its type.
     #[must_use]
     pub fn body(mut self, content_type: &'static str, body: Vec<u8>) -> Self {
-        self.headers.push(("content-type", Cow::Borrowed(content_type)));
+        self.headers
+            .push(("content-type", Cow::Borrowed(content_type)));
         self.body = body;
         self
     }
@@ -40,7 +45,10 @@ impl Answer {
     /// The first value of a header.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_ref())
+        self.headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_ref())
     }
 }
 
@@ -133,12 +141,20 @@ impl Output {
     /// An output that answers and ends.
     #[must_use]
     pub fn finished(answer: Answer) -> Self {
-        Self { answer: Some(answer), done: true, ..Self::default() }
+        Self {
+            answer: Some(answer),
+            done: true,
+            ..Self::default()
+        }
     }
 
     /// An output that only ends.
     #[must_use]
     pub fn ended(handle: u32) -> Self {
-        Self { handle, done: true, ..Self::default() }
+        Self {
+            handle,
+            done: true,
+            ..Self::default()
+        }
     }
 }

@@ -39,7 +39,12 @@ pub fn read_resume(frame: &[u8]) -> Option<(u32, i64, Vec<Done<'_>>)> {
         let status = take_u32(&mut rest)?;
         let age_s = take_u32(&mut rest)?;
         let length = take_u32(&mut rest)? as usize;
-        results.push(Done { id, status, age_s, body: take(&mut rest, length)? });
+        results.push(Done {
+            id,
+            status,
+            age_s,
+            body: take(&mut rest, length)?,
+        });
     }
     Some((handle, wall_ms, results))
 }
@@ -131,7 +136,12 @@ struct ControlEffect<'a> {
 
 impl<'a> ControlEffect<'a> {
     fn of(id: u32, effect: &'a Effect, place: &mut impl FnMut(&[u8]) -> [usize; 2]) -> Self {
-        let named = |op, key: &'a String| Self { id, op, key: Some(key), ..Self::default() };
+        let named = |op, key: &'a String| Self {
+            id,
+            op,
+            key: Some(key),
+            ..Self::default()
+        };
         match effect {
             Effect::CacheGet { key } => named("cache_get", key),
             Effect::KvGet { key } => named("kv_get", key),
@@ -146,7 +156,11 @@ impl<'a> ControlEffect<'a> {
                 body: Some(place(body)),
                 ..named("kv_put", key)
             },
-            Effect::Fetch { path, traceparent, timeout_ms } => Self {
+            Effect::Fetch {
+                path,
+                traceparent,
+                timeout_ms,
+            } => Self {
                 id,
                 op: "fetch",
                 method: Some("GET"),
@@ -155,10 +169,18 @@ impl<'a> ControlEffect<'a> {
                 timeout_ms: Some(*timeout_ms),
                 ..Self::default()
             },
-            Effect::Send { body } => {
-                Self { id, op: "send", body: Some(place(body)), ..Self::default() }
-            }
-            Effect::Sleep { ms } => Self { id, op: "sleep", ms: Some(*ms), ..Self::default() },
+            Effect::Send { body } => Self {
+                id,
+                op: "send",
+                body: Some(place(body)),
+                ..Self::default()
+            },
+            Effect::Sleep { ms } => Self {
+                id,
+                op: "sleep",
+                ms: Some(*ms),
+                ..Self::default()
+            },
         }
     }
 }
@@ -196,7 +218,11 @@ mod tests {
             handle: 7,
             answer: Some(Answer::new(200).body("text/plain", b"hello".to_vec())),
             effects: vec![
-                Effect::KvPut { key: "k".into(), ttl_s: 60, body: b"value".to_vec() },
+                Effect::KvPut {
+                    key: "k".into(),
+                    ttl_s: 60,
+                    body: b"value".to_vec(),
+                },
                 Effect::Fetch {
                     path: "/internal/v1/overlay".into(),
                     traceparent: "00-".into(),
@@ -214,7 +240,10 @@ mod tests {
         assert_eq!(control["effects"][0]["body"], serde_json::json!([5, 5]));
         assert_eq!(control["effects"][0]["id"], 1);
         assert_eq!(control["effects"][1]["op"], "fetch");
-        assert_eq!(control["effects"][1]["headers"], serde_json::json!([["traceparent", "00-"]]));
+        assert_eq!(
+            control["effects"][1]["headers"],
+            serde_json::json!([["traceparent", "00-"]])
+        );
         assert_eq!(control["h"], 7);
     }
 
@@ -230,7 +259,15 @@ mod tests {
         frame.extend_from_slice(b"ok");
         let (handle, wall_ms, results) = read_resume(&frame).expect("well formed");
         assert_eq!((handle, wall_ms), (9, 1234));
-        assert_eq!(results, [Done { id: 1, status: 200, age_s: 3, body: b"ok" }]);
+        assert_eq!(
+            results,
+            [Done {
+                id: 1,
+                status: 200,
+                age_s: 3,
+                body: b"ok"
+            }]
+        );
         frame.pop();
         assert_eq!(read_resume(&frame), None, "cut short");
     }

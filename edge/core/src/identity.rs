@@ -16,7 +16,9 @@ pub(crate) fn subject(
     config: &Config,
     wall_ms: i64,
 ) -> Result<Option<String>, Problem> {
-    let Some(value) = authorization.filter(|value| !value.is_empty()) else { return Ok(None) };
+    let Some(value) = authorization.filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
     let token = value
         .split_once(' ')
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -37,9 +39,10 @@ pub(crate) fn agree(
     config: &Config,
 ) -> Result<Option<String>, Problem> {
     match (subject, claimed) {
-        (Some(subject), Some(claimed)) if subject != claimed => {
-            Err(Problem::forbidden("user", "the signed token is another user's"))
-        }
+        (Some(subject), Some(claimed)) if subject != claimed => Err(Problem::forbidden(
+            "user",
+            "the signed token is another user's",
+        )),
         (Some(subject), _) => Ok(Some(subject.into())),
         (None, Some(_)) if !config.plain_user => {
             Err(Problem::unauthorized("user needs a signed token here"))

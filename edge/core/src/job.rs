@@ -18,11 +18,19 @@ pub(crate) enum Job {
     /// Brings a resource into memory.
     Load(Load),
     /// Asks the rate limiter; `Some(false)` is refused.
-    Limit { key: String, begun: bool, allowed: Option<bool> },
+    Limit {
+        key: String,
+        begun: bool,
+        allowed: Option<bool>,
+    },
     /// Puts messages on the queue; `Some(true)` once all are there.
-    Send { messages: Vec<Vec<u8>>, begun: bool, sent: Option<bool> },
+    Send {
+        messages: Vec<Vec<u8>>,
+        begun: bool,
+        sent: Option<bool>,
+    },
     /// Sends explore slots to the origin through the queue.
-    Flush { slots: Vec<ServedSlot>, begun: bool, ended: bool },
+    Flush { slots: Vec<ServedSlot>, begun: bool },
 }
 
 impl Job {
@@ -46,16 +54,6 @@ impl Job {
         }
     }
 
-    /// Whether nothing follows and nobody needs its result. (Results of awaited jobs are
-    /// read by the route; it drops them.)
-    pub(crate) fn is_over(&self) -> bool {
-        match self {
-            Self::Load(load) => load.is_done(),
-            Self::Limit { .. } | Self::Send { .. } => !self.is_awaited(),
-            Self::Flush { ended, .. } => *ended,
-        }
-    }
-
     /// Whether it is a refresh of the overlay that is not settled.
     pub(crate) fn is_refreshing_overlay(&self) -> bool {
         matches!(self, Self::Load(load)
@@ -73,16 +71,26 @@ impl Job {
     ) {
         match self {
             Self::Load(load) => load.step(state, trace, wall_ms, results, effects),
-            Self::Limit { key, begun, allowed } => {
+            Self::Limit {
+                key,
+                begun,
+                allowed,
+            } => {
                 if *begun {
                     // A limiter that fails must not refuse anybody.
                     *allowed = Some(results.first().is_none_or(|result| result.status != 429));
                 } else {
                     *begun = true;
-                    effects.push(Effect::Limit { key: core::mem::take(key) });
+                    effects.push(Effect::Limit {
+                        key: core::mem::take(key),
+                    });
                 }
             }
-            Self::Send { messages, begun, sent } => {
+            Self::Send {
+                messages,
+                begun,
+                sent,
+            } => {
                 if *begun {
                     *sent = Some(results.iter().all(|result| is_ok(result.status)));
                 } else {
@@ -91,15 +99,16 @@ impl Job {
                     effects.extend(messages.into_iter().map(|body| Effect::Send { body }));
                 }
             }
-            Self::Flush { slots, begun, ended } => {
+            Self::Flush { slots, begun } => {
                 if *begun {
-                    *ended = true;
                     if !results.iter().all(|result| is_ok(result.status)) {
                         state.stats.served_lost += slots.len() as u64;
                     }
                 } else {
                     *begun = true;
-                    effects.push(Effect::Send { body: served::message(slots) });
+                    effects.push(Effect::Send {
+                        body: served::message(slots),
+                    });
                 }
             }
         }

@@ -23,7 +23,10 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     fn new(resource: Resource) -> Self {
-        Self { key: resource.key(), resource }
+        Self {
+            key: resource.key(),
+            resource,
+        }
     }
 
     /// The rung it is now, or `None` where it cannot answer.
@@ -39,9 +42,13 @@ impl Candidate {
         };
         match (&self.resource, look) {
             // A user's own candidates count even where there is none left: the feed has ended.
-            (Resource::Bundle { .. }, Look::Have { freshness: Freshness::Fresh, .. }) => {
-                Some(Rung::Personal)
-            }
+            (
+                Resource::Bundle { .. },
+                Look::Have {
+                    freshness: Freshness::Fresh,
+                    ..
+                },
+            ) => Some(Rung::Personal),
             (Resource::Bundle { .. }, _) => Some(Rung::PersonalStale),
             _ if is_empty => None,
             (Resource::Hot(_), look) => Some(rung_of(look)),

@@ -17,10 +17,10 @@
 
 extern crate alloc;
 // The module needs an allocator and a panic handler, nothing else: `std` cannot be named.
-#[cfg(not(test))]
-extern crate std as _;
 #[cfg(test)]
 extern crate std;
+#[cfg(not(test))]
+extern crate std as _;
 
 pub mod abi;
 pub mod config;
@@ -55,3 +55,6 @@ pub use config::Config;
 pub use edge::Edge;
 pub use effect::{Answer, Done, Effect, Output};
 pub use request::Request;
+
+#[cfg(test)]
+mod simulation;

@@ -14,11 +14,18 @@ pub(crate) const PREFETCH_EVERY_MS: i64 = 60_000;
 
 /// The overlay is looked for after 1 s, waited for after 3 s, and better than none for as
 /// long as anything stored is.
-const OVERLAY: Lifetime = Lifetime { stale_s: 3, ..Lifetime::OVERLAY };
+const OVERLAY: Lifetime = Lifetime {
+    stale_s: 3,
+    ..Lifetime::OVERLAY
+};
 
 /// A model is immutable.
-const MODEL: Lifetime =
-    Lifetime { fresh_s: 86_400, stale_s: 86_400, error_s: 86_400, ..Lifetime::OVERLAY };
+const MODEL: Lifetime = Lifetime {
+    fresh_s: 86_400,
+    stale_s: 86_400,
+    error_s: 86_400,
+    ..Lifetime::OVERLAY
+};
 
 /// The lifetime of a resource.
 pub(crate) const fn of(resource: &Resource) -> Lifetime {

@@ -51,8 +51,14 @@ impl Buckets {
     /// Takes a token of this client; `Err` holds the seconds until there is one.
     pub(crate) fn take(&mut self, client: &str, wall_ms: i64) -> Result<(), u32> {
         let slot = id_hash(client) as usize % BUCKETS;
-        let Some((tokens, at_ms)) = self.table.get_mut(slot) else { return Ok(()) };
-        let elapsed_ms = if *at_ms == i64::MIN { 0 } else { (wall_ms - *at_ms).max(0) };
+        let Some((tokens, at_ms)) = self.table.get_mut(slot) else {
+            return Ok(());
+        };
+        let elapsed_ms = if *at_ms == i64::MIN {
+            0
+        } else {
+            (wall_ms - *at_ms).max(0)
+        };
         *tokens = (*tokens + elapsed_ms as f64 / 1_000.0 * self.rate_per_s).min(self.burst);
         *at_ms = wall_ms;
         if *tokens >= 1.0 {
@@ -75,9 +81,17 @@ mod tests {
         }
         assert_eq!(buckets.take("a", 1_000), Err(1));
         assert_eq!(buckets.take("b", 1_000), Ok(()));
-        assert_eq!(buckets.take("a", 1_500), Ok(()), "half a second is one token");
+        assert_eq!(
+            buckets.take("a", 1_500),
+            Ok(()),
+            "half a second is one token"
+        );
         assert_eq!(buckets.take("a", 1_500), Err(1));
-        assert_eq!(buckets.take("a", 500), Err(1), "a clock that steps back gives nothing");
+        assert_eq!(
+            buckets.take("a", 500),
+            Err(1),
+            "a clock that steps back gives nothing"
+        );
     }
 
     #[test]

@@ -27,7 +27,13 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(context: Context, route: Route) -> Self {
-        Self { context, route, jobs: Vec::new(), waiting: Vec::new(), answered: false }
+        Self {
+            context,
+            route,
+            jobs: Vec::new(),
+            waiting: Vec::new(),
+            answered: false,
+        }
     }
 
     /// What a route works with.
@@ -41,7 +47,12 @@ impl Live {
         state: &'s mut State,
         wall_ms: i64,
     ) -> (Step<'s>, &'s mut Route) {
-        let step = Step { state, context: &mut self.context, jobs: &mut self.jobs, wall_ms };
+        let step = Step {
+            state,
+            context: &mut self.context,
+            jobs: &mut self.jobs,
+            wall_ms,
+        };
         (step, &mut self.route)
     }
 
@@ -144,8 +155,12 @@ impl LiveTable {
             return Ok(handle);
         }
         self.sweep(wall_ms, lost);
-        let Some(index) = self.allocate(wall_ms, lost) else { return Err(live) };
-        let Some(slot) = self.slots.get_mut(index) else { return Err(live) };
+        let Some(index) = self.allocate(wall_ms, lost) else {
+            return Err(live);
+        };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Err(live);
+        };
         // Never 0: that is "nothing to resume".
         slot.uses = (slot.uses % ((1 << (32 - SLOT_BITS)) - 1)) + 1;
         slot.born_ms = wall_ms;
@@ -189,7 +204,9 @@ impl LiveTable {
     /// Looks at one slot and frees it where its host never came back.
     fn sweep(&mut self, wall_ms: i64, lost: &mut u64) {
         self.swept = (self.swept + 1) % LIVE_MAX;
-        let Some(slot) = self.slots.get_mut(self.swept) else { return };
+        let Some(slot) = self.slots.get_mut(self.swept) else {
+            return;
+        };
         if slot.taken && wall_ms.saturating_sub(slot.born_ms) > LIVE_MAX_MS {
             slot.taken = false;
             slot.live = None;
@@ -221,7 +238,10 @@ mod tests {
         let first = table.park(live(), None, 0, &mut lost).expect("room");
         assert!(table.take(first).is_some());
         assert!(table.take(first).is_none(), "in the hands of the core");
-        assert_eq!(table.park(live(), Some(first), 0, &mut lost).ok(), Some(first));
+        assert_eq!(
+            table.park(live(), Some(first), 0, &mut lost).ok(),
+            Some(first)
+        );
         table.release(Some(first));
         assert!(table.take(first).is_none());
         let second = table.park(live(), None, 0, &mut lost).expect("room");
@@ -239,7 +259,10 @@ mod tests {
         for _ in 0..LIVE_MAX {
             assert!(table.park(live(), None, 0, &mut lost).is_ok());
         }
-        assert!(table.park(live(), None, LIVE_MAX_MS, &mut lost).is_err(), "full");
+        assert!(
+            table.park(live(), None, LIVE_MAX_MS, &mut lost).is_err(),
+            "full"
+        );
         assert_eq!(lost, 0);
         for _ in 0..LIVE_MAX {
             assert!(table.park(live(), None, LIVE_MAX_MS + 1, &mut lost).is_ok());

@@ -27,8 +27,14 @@ pub(crate) struct Models {
 impl Default for Models {
     fn default() -> Self {
         let config = RankingConfig::default();
-        let model = Model { version: version_of(&config) };
-        Self { seed: Served { model, config }, known: Vec::new(), stable: String::new() }
+        let model = Model {
+            version: version_of(&config),
+        };
+        Self {
+            seed: Served { model, config },
+            known: Vec::new(),
+            stable: String::new(),
+        }
     }
 }
 
@@ -47,12 +53,17 @@ impl Models {
         if version == self.seed.model.version {
             return Some(&self.seed);
         }
-        self.known.iter().find(|served| served.model.version == version)
+        self.known
+            .iter()
+            .find(|served| served.model.version == version)
     }
 
     /// Versions the pointer names that are not here.
     pub(crate) fn missing<'p>(&self, pointer: &'p ModelPointer) -> Option<&'p str> {
-        let canary = pointer.canary.as_deref().filter(|_| pointer.canary_permille > 0);
+        let canary = pointer
+            .canary
+            .as_deref()
+            .filter(|_| pointer.canary_permille > 0);
         [Some(pointer.stable.as_str()), canary]
             .into_iter()
             .flatten()
@@ -71,10 +82,16 @@ impl Models {
         self.known.retain(|served| served.model.version != version);
         if self.known.len() >= MODELS_MAX {
             let stable = &self.stable;
-            let oldest = self.known.iter().position(|served| served.model.version != *stable);
+            let oldest = self
+                .known
+                .iter()
+                .position(|served| served.model.version != *stable);
             self.known.remove(oldest.unwrap_or(0));
         }
-        self.known.push(Served { model: Model { version }, config });
+        self.known.push(Served {
+            model: Model { version },
+            config,
+        });
     }
 
     /// The model of this user: the canary's for its share of users, else the stable one.
@@ -82,7 +99,9 @@ impl Models {
         let in_canary = |pointer: &&ModelPointer| {
             user.is_some_and(|user| id_hash(user) % 1_000 < u64::from(pointer.canary_permille))
         };
-        let canary = pointer.filter(in_canary).and_then(|pointer| pointer.canary.as_deref());
+        let canary = pointer
+            .filter(in_canary)
+            .and_then(|pointer| pointer.canary.as_deref());
         canary
             .and_then(|version| self.find(version))
             .or_else(|| self.find(&self.stable))
@@ -95,7 +114,10 @@ mod tests {
     use super::*;
 
     fn pointer(stable: &str) -> ModelPointer {
-        ModelPointer { stable: stable.into(), ..ModelPointer::default() }
+        ModelPointer {
+            stable: stable.into(),
+            ..ModelPointer::default()
+        }
     }
 
     #[test]
@@ -110,7 +132,11 @@ mod tests {
         assert_eq!(models.serving(None, None).model.version, "m2");
         assert_eq!(models.missing(&pointer("m2")), None);
         models.follow(&pointer(&seed));
-        assert_eq!(models.serving(None, None).model.version, seed, "a rollback is a pointer");
+        assert_eq!(
+            models.serving(None, None).model.version,
+            seed,
+            "a rollback is a pointer"
+        );
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl<'a> Request<'a> {
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.split('\n').find_map(|line| {
             let (known, value) = line.split_once(':')?;
-            known.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+            known
+                .trim()
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim())
         })
     }
 
@@ -73,7 +76,9 @@ pub(crate) fn parse_hex16(text: &str) -> Option<[u8; 16]> {
     if text.len() != 32 || !text.is_ascii() {
         return None;
     }
-    let value = u128::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'))?;
+    let value = u128::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| !text.starts_with('+'))?;
     Some(value.to_be_bytes())
 }
 
@@ -100,7 +105,12 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_request() {
-        for text in ["", "GET", "GET\n/x\nnow\n00", "GET\nx\n1\n000102030405060708090a0b0c0d0e0f"] {
+        for text in [
+            "",
+            "GET",
+            "GET\n/x\nnow\n00",
+            "GET\nx\n1\n000102030405060708090a0b0c0d0e0f",
+        ] {
             assert_eq!(Request::parse(text), None, "{text:?}");
         }
         assert_eq!(parse_hex16("+00102030405060708090a0b0c0d0e0f"), None);

@@ -41,19 +41,21 @@ pub(crate) struct HotKey {
 impl HotKey {
     /// The unfiltered list of a window.
     pub(crate) const fn of(window: HotWindow) -> Self {
-        Self { window, region: None, language: None, tag: None }
-    }
-
-    /// Whether nothing narrows it.
-    pub(crate) fn is_unfiltered(&self) -> bool {
-        self.region.is_none() && self.language.is_none() && self.tag.is_none()
+        Self {
+            window,
+            region: None,
+            language: None,
+            tag: None,
+        }
     }
 }
 
 impl Resource {
     /// The pool of everybody.
     pub(crate) fn pool_all() -> Self {
-        Self::Pool { segment: "all".into() }
+        Self::Pool {
+            segment: "all".into(),
+        }
     }
 
     /// Key in every tier: the path's last part, so that it is read as easily as a log line.
@@ -83,8 +85,11 @@ impl Resource {
             },
             Self::Hot(hot) => {
                 let mut tail = format!("lists/hot?window={}", hot.window.name());
-                let filters =
-                    [("region", &hot.region), ("language", &hot.language), ("tag", &hot.tag)];
+                let filters = [
+                    ("region", &hot.region),
+                    ("language", &hot.language),
+                    ("tag", &hot.tag),
+                ];
                 for (name, value) in filters {
                     if let Some(value) = value {
                         tail.push('&');
@@ -129,7 +134,9 @@ impl Resource {
     /// Hashes of the tags it is purged by (0, everything, goes without saying).
     pub(crate) fn tags(&self) -> [u64; 2] {
         match self {
-            Self::Bundle { user } | Self::Suggested { user } => [id_hash(&format!("user:{user}")), 0],
+            Self::Bundle { user } | Self::Suggested { user } => {
+                [id_hash(&format!("user:{user}")), 0]
+            }
             Self::Hot(_) => [id_hash("list:hot"), 0],
             Self::Similar { item } => [id_hash("list:similar"), id_hash(&format!("item:{item}"))],
             Self::Pool { .. } => [id_hash("list:pool"), 0],
@@ -152,14 +159,19 @@ fn with_encoded(prefix: &str, text: &str) -> String {
 
 /// Percent-encodes all but the unreserved characters of RFC 3986 (and `:` and `@`).
 pub(crate) fn push_encoded(out: &mut String, text: &str) {
-    const HEX: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@') {
             out.push(char::from(byte));
         } else {
             out.push('%');
-            out.extend([byte >> 4, byte & 15].iter().filter_map(|&half| HEX.get(usize::from(half))));
+            out.extend(
+                [byte >> 4, byte & 15]
+                    .iter()
+                    .filter_map(|&half| HEX.get(usize::from(half))),
+            );
         }
     }
 }
@@ -170,12 +182,19 @@ mod tests {
 
     #[test]
     fn paths_are_encoded_and_keys_are_their_tails() {
-        let bundle = Resource::Bundle { user: "a/b ?é".into() };
+        let bundle = Resource::Bundle {
+            user: "a/b ?é".into(),
+        };
         assert_eq!(bundle.path(), "/internal/v1/candidates/a%2Fb%20%3F%C3%A9");
         assert_eq!(bundle.key(), "candidates/a%2Fb%20%3F%C3%A9");
-        let hot = Resource::Hot(HotKey { tag: Some("c&d".into()), ..HotKey::of(HotWindow::Hour) });
+        let hot = Resource::Hot(HotKey {
+            tag: Some("c&d".into()),
+            ..HotKey::of(HotWindow::Hour)
+        });
         assert_eq!(hot.path(), "/internal/v1/lists/hot?window=1h&tag=c%26d");
-        let pool = Resource::Pool { segment: "region=CH".into() };
+        let pool = Resource::Pool {
+            segment: "region=CH".into(),
+        };
         assert_eq!(pool.path(), "/internal/v1/pools/region=CH");
     }
 
@@ -189,10 +208,17 @@ mod tests {
             tag: Some(long.clone()),
         });
         assert!(hot.key().len() <= KEY_MAX_BYTES);
-        assert_ne!(hot.key(), Resource::Hot(HotKey { tag: None, ..match hot.clone() {
-            Resource::Hot(key) => key,
-            _ => unreachable!(),
-        } }).key());
+        assert_ne!(
+            hot.key(),
+            Resource::Hot(HotKey {
+                tag: None,
+                ..match hot.clone() {
+                    Resource::Hot(key) => key,
+                    _ => unreachable!(),
+                }
+            })
+            .key()
+        );
         let ids = (0..100).map(|index| format!("{index}{long}")).collect();
         assert!(Resource::Items { ids }.key().len() <= KEY_MAX_BYTES);
     }

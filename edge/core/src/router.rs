@@ -74,23 +74,25 @@ fn path_of(path: &str) -> Path<'_> {
 
 fn is_within(path: &str, folders: &[&str]) -> bool {
     folders.iter().any(|folder| {
-        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
 }
 
 /// Finds the route.
-pub(crate) fn route(
-    state: &mut State,
-    request: &Request<'_>,
-    cors: &Cors,
-    body: &[u8],
-) -> Routed {
+pub(crate) fn route(state: &mut State, request: &Request<'_>, cors: &Cors, body: &[u8]) -> Routed {
     let path = path_of(request.path);
-    let methods = if matches!(path, Path::Events) { WRITE } else { READ };
+    let methods = if matches!(path, Path::Events) {
+        WRITE
+    } else {
+        READ
+    };
     let is_read = matches!(request.method, "GET" | "HEAD");
     match (path, request.method) {
         (Path::Unknown, _) => {
-            return Routed::Answer(answer::problem(&Problem::not_found("there is no such route")));
+            return Routed::Answer(answer::problem(&Problem::not_found(
+                "there is no such route",
+            )));
         }
         (Path::Asset, _) if is_read => return Routed::Asset,
         (_, "OPTIONS") => return Routed::Answer(cors.preflight(methods)),
@@ -161,7 +163,10 @@ fn begin(
 
 fn limit(state: &mut State, request: &Request<'_>, user: Option<&str>) -> Result<(), Problem> {
     let client = user.unwrap_or(request.client_ip);
-    state.buckets.take(client, request.wall_ms).map_err(Problem::rate_limited)
+    state
+        .buckets
+        .take(client, request.wall_ms)
+        .map_err(Problem::rate_limited)
 }
 
 fn item_of(segment: &str) -> Result<String, Problem> {
@@ -177,13 +182,22 @@ mod tests {
 
     #[test]
     fn private_paths_are_nobodys() {
-        for path in ["/internal", "/internal/v1/overlay", "/admin/v1/items", "/metrics", "/api/v2"] {
+        for path in [
+            "/internal",
+            "/internal/v1/overlay",
+            "/admin/v1/items",
+            "/metrics",
+            "/api/v2",
+        ] {
             assert!(matches!(path_of(path), Path::Unknown), "{path}");
         }
         for path in ["/", "/assets/a.js", "/internals", "/metrics.html"] {
             assert!(matches!(path_of(path), Path::Asset), "{path}");
         }
         assert!(matches!(path_of("/api/v1/similar/"), Path::Unknown));
-        assert!(matches!(path_of("/api/v1/similar/a%2Fb"), Path::Similar("a%2Fb")));
+        assert!(matches!(
+            path_of("/api/v1/similar/a%2Fb"),
+            Path::Similar("a%2Fb")
+        ));
     }
 }

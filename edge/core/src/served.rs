@@ -85,7 +85,10 @@ mod tests {
         let mut buffer = ServedBuffer::default();
         buffer.extend(slots(SERVED_MAX + 5), 0);
         assert_eq!((buffer.len(), buffer.dropped), (SERVED_MAX, 5));
-        let longest = ServedSlot { item: "\"".repeat(64), ..slots(1).next().expect("one") };
+        let longest = ServedSlot {
+            item: "\"".repeat(64),
+            ..slots(1).next().expect("one")
+        };
         let all = alloc::vec![longest; SERVED_MAX];
         assert!(message(&all).len() <= crate::limits::MESSAGE_MAX_BYTES);
     }

@@ -20,10 +20,10 @@ use crate::overlay::OverlayState;
 use crate::resource::{HotKey, Resource, item_key};
 use crate::served::ServedBuffer;
 use crate::stats::Stats;
+use crate::store::Look;
 use crate::store::breaker::Breaker;
 use crate::store::lease::Leases;
 use crate::store::memory::{Entry, Memory, Value};
-use crate::store::{Look, Tier};
 
 /// The isolate's memory of everything.
 #[derive(Debug)]
@@ -62,9 +62,10 @@ impl State {
                 None => Look::Missing,
                 Some(age_ms) => judged(resource, age_ms),
             },
-            Resource::Model { version } if self.models.has(version) => {
-                Look::Have { freshness: Freshness::Fresh, age_ms: 0 }
-            }
+            Resource::Model { version } if self.models.has(version) => Look::Have {
+                freshness: Freshness::Fresh,
+                age_ms: 0,
+            },
             Resource::Model { .. } => Look::Missing,
             Resource::Items { ids } => self.look_items(ids, wall_ms),
             _ => match self.memory.peek(key) {
@@ -76,12 +77,17 @@ impl State {
 
     /// The worst of the items: one look for the whole list.
     fn look_items(&self, ids: &[String], wall_ms: i64) -> Look {
-        let mut worst = Look::Have { freshness: Freshness::Fresh, age_ms: 0 };
+        let mut worst = Look::Have {
+            freshness: Freshness::Fresh,
+            age_ms: 0,
+        };
         for id in ids {
             worst = match (worst, self.look_item(id, wall_ms)) {
                 (_, Look::Missing) => return Look::Missing,
                 (worst, Look::Absent) => worst,
-                (Look::Have { age_ms: older, .. }, Look::Have { age_ms, .. }) if older >= age_ms => {
+                (Look::Have { age_ms: older, .. }, Look::Have { age_ms, .. })
+                    if older >= age_ms =>
+                {
                     worst
                 }
                 (_, look) => look,
@@ -122,26 +128,30 @@ impl State {
         key: &str,
         body: &[u8],
         stored_at_ms: i64,
-        tier: Tier,
     ) -> bool {
         if body.len() > VALUE_MAX_BYTES
             || stored_at_ms < self.overlay.purged_before_ms(&resource.tags())
         {
             return false;
         }
-        let known = self.memory.peek(key).filter(|entry| !matches!(entry.value, Value::Absent));
+        let known = self
+            .memory
+            .peek(key)
+            .filter(|entry| !matches!(entry.value, Value::Absent));
         if known.is_some_and(|entry| entry.stored_at_ms > stored_at_ms) {
             return false;
         }
         let taken = match resource {
             Resource::Overlay => {
-                let Ok(overlay) = Overlay::decode(body) else { return self.refused() };
+                let Ok(overlay) = Overlay::decode(body) else {
+                    return self.refused();
+                };
                 let accepted = self.overlay.accept(overlay, stored_at_ms);
                 self.follow_model();
                 return accepted;
             }
             Resource::Model { version } => return self.absorb_model(version, body),
-            Resource::Items { ids } => return self.absorb_items(ids, body, stored_at_ms, tier),
+            Resource::Items { ids } => return self.absorb_items(ids, body, stored_at_ms),
             Resource::Bundle { user } => bundle(body, Some(user)),
             Resource::Pool { .. } => bundle(body, None),
             Resource::Hot(hot) => hot_list(body, hot),
@@ -149,8 +159,10 @@ impl State {
                 Some((Value::Json(body.to_vec()), body.len()))
             }
         };
-        let Some((value, bytes)) = taken else { return self.refused() };
-        self.memory.insert(key, value, bytes, stored_at_ms, tier);
+        let Some((value, bytes)) = taken else {
+            return self.refused();
+        };
+        self.memory.insert(key, value, bytes, stored_at_ms);
         true
     }
 
@@ -158,7 +170,7 @@ impl State {
     pub(crate) fn absorb_absent(&mut self, resource: &Resource, key: &str, wall_ms: i64) {
         match resource {
             Resource::Overlay | Resource::Model { .. } | Resource::Items { .. } => {}
-            _ => self.memory.insert(key, Value::Absent, 0, wall_ms, Tier::Origin),
+            _ => self.memory.insert(key, Value::Absent, 0, wall_ms),
         }
     }
 
@@ -182,25 +194,26 @@ impl State {
         }
     }
 
-    fn absorb_items(
-        &mut self,
-        ids: &[String],
-        body: &[u8],
-        stored_at_ms: i64,
-        tier: Tier,
-    ) -> bool {
-        let Ok(mut items) = edgewise_serving::items::split(body) else { return self.refused() };
+    fn absorb_items(&mut self, ids: &[String], body: &[u8], stored_at_ms: i64) -> bool {
+        let Ok(mut items) = edgewise_serving::items::split(body) else {
+            return self.refused();
+        };
         for id in ids {
             let key = item_key(id);
-            if self.memory.peek(&key).is_some_and(|entry| entry.stored_at_ms > stored_at_ms) {
+            if self
+                .memory
+                .peek(&key)
+                .is_some_and(|entry| entry.stored_at_ms > stored_at_ms)
+            {
                 continue;
             }
             match items.remove(id) {
                 Some(item) => {
                     let bytes = item.len();
-                    self.memory.insert(&key, Value::Json(item), bytes, stored_at_ms, tier);
+                    self.memory
+                        .insert(&key, Value::Json(item), bytes, stored_at_ms);
                 }
-                None => self.memory.insert(&key, Value::Absent, 0, stored_at_ms, tier),
+                None => self.memory.insert(&key, Value::Absent, 0, stored_at_ms),
             }
         }
         true
@@ -243,9 +256,17 @@ fn judged(resource: &Resource, age_ms: i64) -> Look {
 
 /// A bundle of exactly this user (or of nobody): another's must never answer.
 fn bundle(body: &[u8], user: Option<&str>) -> Option<(Value, usize)> {
-    let bundle = Bundle::decode(body).ok().filter(|found| found.user.as_deref() == user)?;
+    let bundle = Bundle::decode(body)
+        .ok()
+        .filter(|found| found.user.as_deref() == user)?;
     let (rows, bytes) = (bundle.candidates.len(), bundle_bytes(&bundle));
-    Some((Value::Bundle { prepared: Box::new(Prepared::new(bundle)), rows }, bytes))
+    Some((
+        Value::Bundle {
+            prepared: Box::new(Prepared::new(bundle)),
+            rows,
+        },
+        bytes,
+    ))
 }
 
 /// Memory of a prepared bundle: facts, and its rows twice (base and merged view).
@@ -264,7 +285,10 @@ fn hot_list(body: &[u8], hot: &HotKey) -> Option<(Value, usize)> {
             && found.language == hot.language
             && found.tag == hot.tag
     })?;
-    let texts = list.items.iter().map(|item| item.id.len() + item.author.len() + 96);
+    let texts = list
+        .items
+        .iter()
+        .map(|item| item.id.len() + item.author.len() + 96);
     let bytes = texts.sum();
     Some((Value::Hot(Box::new(list)), bytes))
 }

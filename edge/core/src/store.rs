@@ -19,17 +19,6 @@ pub(crate) enum Tier {
     Origin,
 }
 
-impl Tier {
-    /// Name in `Cache-Status` details and `/healthz`.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Cache => "cache",
-            Self::Kv => "kv",
-            Self::Origin => "origin",
-        }
-    }
-}
-
 /// What memory knows of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -51,13 +40,24 @@ impl Look {
     pub(crate) const fn is_ready(self) -> bool {
         matches!(
             self,
-            Self::Absent | Self::Have { freshness: Freshness::Fresh | Freshness::Stale, .. }
+            Self::Absent
+                | Self::Have {
+                    freshness: Freshness::Fresh | Freshness::Stale,
+                    ..
+                }
         )
     }
 
     /// Whether there is no need to refresh it.
     pub(crate) const fn is_fresh(self) -> bool {
-        matches!(self, Self::Absent | Self::Have { freshness: Freshness::Fresh, .. })
+        matches!(
+            self,
+            Self::Absent
+                | Self::Have {
+                    freshness: Freshness::Fresh,
+                    ..
+                }
+        )
     }
 
     /// Whether it answers where nothing better can be had.

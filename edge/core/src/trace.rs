@@ -20,7 +20,11 @@ impl Trace {
         let span = id_hash(&format!("{random:032x}")).max(1);
         match traceparent.and_then(parse) {
             Some((id, flags)) => Self { id, span, flags },
-            None => Self { id: random.max(1), span, flags: 0 },
+            None => Self {
+                id: random.max(1),
+                span,
+                flags: 0,
+            },
         }
     }
 
@@ -43,13 +47,17 @@ fn parse(text: &str) -> Option<(u128, u8)> {
         return None;
     }
     let id = u128::from_str_radix(id, 16).ok().filter(|&id| id != 0)?;
-    u64::from_str_radix(parent, 16).ok().filter(|&parent| parent != 0)?;
+    u64::from_str_radix(parent, 16)
+        .ok()
+        .filter(|&parent| parent != 0)?;
     Some((id, u8::from_str_radix(flags, 16).ok()?))
 }
 
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length
-        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -81,6 +89,9 @@ mod tests {
         ] {
             assert_eq!(Trace::of(Some(bad), [7; 16]), fresh, "{bad}");
         }
-        assert!(parse(&Trace::of(None, [0; 16]).header()).is_some(), "never all zeros");
+        assert!(
+            parse(&Trace::of(None, [0; 16]).header()).is_some(),
+            "never all zeros"
+        );
     }
 }

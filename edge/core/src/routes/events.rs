@@ -31,7 +31,10 @@ const QUEUE_RETRY_S: u32 = 1;
 #[derive(Debug)]
 enum Stage {
     /// The rate limiter is asked, and the overlay where domain time is not known.
-    Arrived { body: Vec<u8>, content_type: Option<String> },
+    Arrived {
+        body: Vec<u8>,
+        content_type: Option<String>,
+    },
     Sending(Box<Queued>),
 }
 
@@ -71,15 +74,27 @@ impl Events {
             return Err(Problem::media_type("application/json or text/plain"));
         }
         let client = subject.clone().unwrap_or_else(|| request.client_ip.into());
-        let stage = Stage::Arrived { body: body.to_vec(), content_type };
-        Ok(Box::new(Self { subject, client, stage, asked: false }))
+        let stage = Stage::Arrived {
+            body: body.to_vec(),
+            content_type,
+        };
+        Ok(Box::new(Self {
+            subject,
+            client,
+            stage,
+            asked: false,
+        }))
     }
 
     pub(crate) fn step(&mut self, step: &mut Step<'_>) -> Option<Answer> {
         if !self.asked {
             self.asked = true;
             let key = core::mem::take(&mut self.client);
-            step.jobs.push(Job::Limit { key, begun: false, allowed: None });
+            step.jobs.push(Job::Limit {
+                key,
+                begun: false,
+                allowed: None,
+            });
             if step.state.overlay.current.is_none() {
                 step.await_overlay(step.state.config.origin_cold_budget_ms);
             }
@@ -112,7 +127,11 @@ impl Events {
         let domain_ms = step.domain_ms();
         let batch = events::parse(body, content_type, domain_ms)?;
         for (_, event) in &batch.events {
-            identity::agree(self.subject.as_deref(), Some(&event.user), &step.state.config)?;
+            identity::agree(
+                self.subject.as_deref(),
+                Some(&event.user),
+                &step.state.config,
+            )?;
         }
         let given = batch.events.len();
         let mut seen = BTreeSet::new();
@@ -123,7 +142,11 @@ impl Events {
             event.ts_ms.get_or_insert(domain_ms);
         }
         let messages = messages(events.iter().map(|(_, event)| event));
-        step.jobs.push(Job::Send { messages, begun: false, sent: None });
+        step.jobs.push(Job::Send {
+            messages,
+            begun: false,
+            sent: None,
+        });
         let first_user = events.first().map(|(_, event)| event.user.clone());
         Ok(Queued {
             duplicate: u32::try_from(given - events.len()).unwrap_or(0),
@@ -137,7 +160,15 @@ impl Events {
 
 impl Queued {
     fn answer(&self, step: &mut Step<'_>) -> Answer {
-        let sent = step.jobs.iter().all(|job| !matches!(job, Job::Send { sent: Some(false), .. }));
+        let sent = step.jobs.iter().all(|job| {
+            !matches!(
+                job,
+                Job::Send {
+                    sent: Some(false),
+                    ..
+                }
+            )
+        });
         if !sent {
             let detail = "the events could not be queued; send them again";
             return answer::problem(&Problem::unavailable(detail, QUEUE_RETRY_S));
@@ -161,19 +192,29 @@ impl Queued {
 }
 
 fn is_refused(jobs: &[Job]) -> bool {
-    jobs.iter().any(|job| matches!(job, Job::Limit { allowed: Some(false), .. }))
+    jobs.iter().any(|job| {
+        matches!(
+            job,
+            Job::Limit {
+                allowed: Some(false),
+                ..
+            }
+        )
+    })
 }
 
 /// Author and tags of an item, where this isolate's memory knows them.
 fn facts<'s>(state: &'s State, user: Option<&str>, item: &str) -> Option<ItemFacts<'s>> {
     let overlay = state.overlay.current.as_ref();
     let own = user.map(|user| Resource::Bundle { user: user.into() });
-    own.into_iter().chain([Resource::pool_all()]).find_map(|resource| {
-        match &state.memory.peek(&resource.key())?.value {
-            Value::Bundle { prepared, .. } => prepared.item_facts(item, overlay),
-            _ => None,
-        }
-    })
+    own.into_iter()
+        .chain([Resource::pool_all()])
+        .find_map(
+            |resource| match &state.memory.peek(&resource.key())?.value {
+                Value::Bundle { prepared, .. } => prepared.item_facts(item, overlay),
+                _ => None,
+            },
+        )
 }
 
 /// `{"events":[...]}` messages of at most [`MESSAGE_MAX_BYTES`].

@@ -72,7 +72,15 @@ impl Feed {
         let (session, session_status) = session::open(token, &config.keys, subject, wall_ms);
         let ladder = ladder::candidates(&params, user.as_deref(), country);
         let stage = Stage::Memory;
-        Ok(Box::new(Self { params, user, session, session_status, cursor, ladder, stage }))
+        Ok(Box::new(Self {
+            params,
+            user,
+            session,
+            session_status,
+            cursor,
+            ladder,
+            stage,
+        }))
     }
 
     pub(crate) fn step(&mut self, step: &mut Step<'_>) -> Option<Answer> {
@@ -96,7 +104,12 @@ impl Feed {
             Stage::Tiers if step.left_ms() >= WORTH_ASKING_MS => {
                 self.stage = Stage::Origin;
                 let otherwise_ms = step.left_ms();
-                for resource in self.ladder.iter().skip(1).map(|candidate| &candidate.resource) {
+                for resource in self
+                    .ladder
+                    .iter()
+                    .skip(1)
+                    .map(|candidate| &candidate.resource)
+                {
                     step.load(resource.clone(), Purpose::Answer { otherwise_ms });
                 }
                 None
@@ -110,12 +123,16 @@ impl Feed {
         let config = &step.state.config;
         let (first_ms, cold_ms) = (config.origin_first_budget_ms, config.origin_cold_budget_ms);
         let mut waits = step.await_overlay(first_ms);
-        let Some((best, others)) = self.ladder.split_first() else { return waits };
+        let Some((best, others)) = self.ladder.split_first() else {
+            return waits;
+        };
         let look = step.state.look(&best.resource, &best.key, step.wall_ms);
         if look.is_ready() {
             step.state.stats.memory_hits += 1;
         } else {
-            let has_lower_rung = others.iter().any(|candidate| candidate.rung(step).is_some());
+            let has_lower_rung = others
+                .iter()
+                .any(|candidate| candidate.rung(step).is_some());
             let otherwise_ms = if has_lower_rung { first_ms } else { cold_ms };
             step.load(best.resource.clone(), Purpose::Answer { otherwise_ms });
             waits = true;
@@ -134,7 +151,9 @@ impl Feed {
         for better in self.ladder.iter().take(index + 1) {
             step.refresh(better.resource.clone());
         }
-        let look = step.state.look(&candidate.resource, &candidate.key, step.wall_ms);
+        let look = step
+            .state
+            .look(&candidate.resource, &candidate.key, step.wall_ms);
         self.page(step, candidate, rung, look)
     }
 
@@ -174,9 +193,14 @@ impl Feed {
             Value::Json(_) | Value::Absent => return None,
         };
         state.stats.degradations += u64::from(outcome.degradations);
-        state.served.extend(outcome.served.into_iter().map(slot(domain_ms)), step.wall_ms);
+        state.served.extend(
+            outcome.served.into_iter().map(slot(domain_ms)),
+            step.wall_ms,
+        );
         let source = Source {
-            lifetime: lifetime::of(&Resource::Bundle { user: String::new() }),
+            lifetime: lifetime::of(&Resource::Bundle {
+                user: String::new(),
+            }),
             look,
             cache_tag: None,
             rung: Some(rung),

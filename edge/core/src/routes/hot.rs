@@ -33,7 +33,11 @@ impl Hot {
             language: params.language.clone(),
             tag: params.tag.clone(),
         };
-        Self { params, key, loaded: false }
+        Self {
+            params,
+            key,
+            loaded: false,
+        }
     }
 
     pub(crate) fn step(&mut self, step: &mut Step<'_>) -> Option<Answer> {
@@ -73,8 +77,9 @@ impl Hot {
         let overlay = step.state.overlay.current.as_ref();
         // Scores of the overlay's moment: the bytes, and so the entity tag, hold until list
         // or overlay change.
-        let domain_ms =
-            overlay.map_or(step.wall_ms, |overlay| overlay.clock.domain_ms(overlay.made_at_ms));
+        let domain_ms = overlay.map_or(step.wall_ms, |overlay| {
+            overlay.clock.domain_ms(overlay.made_at_ms)
+        });
         let pointer = overlay.map(|overlay| &overlay.model);
         let served = step.state.models.serving(pointer, None);
         hot::answer(list, overlay, &self.params, &served.config, domain_ms, rung)
@@ -119,7 +124,10 @@ impl Hot {
 /// `hot` within the list's lifetime, `hot-stale` beyond.
 pub(crate) fn rung_of(look: Look) -> Rung {
     match look {
-        Look::Have { freshness: Freshness::Fresh | Freshness::Stale, .. } => Rung::Hot,
+        Look::Have {
+            freshness: Freshness::Fresh | Freshness::Stale,
+            ..
+        } => Rung::Hot,
         _ => Rung::HotStale,
     }
 }

@@ -24,7 +24,10 @@ pub(crate) struct Items {
 
 impl Items {
     pub(crate) fn new(params: ItemsParams) -> Self {
-        Self { params, loaded: false }
+        Self {
+            params,
+            loaded: false,
+        }
     }
 
     pub(crate) fn step(&mut self, step: &mut Step<'_>) -> Option<Answer> {
@@ -36,7 +39,10 @@ impl Items {
                 step.state.stats.memory_hits += 1;
             } else {
                 let otherwise_ms = step.state.config.origin_cold_budget_ms;
-                step.load(Resource::Items { ids: lacking }, Purpose::Answer { otherwise_ms });
+                step.load(
+                    Resource::Items { ids: lacking },
+                    Purpose::Answer { otherwise_ms },
+                );
                 waits = true;
             }
             if waits {
@@ -48,8 +54,13 @@ impl Items {
 
     /// Distinct ids, ascending, of which memory knows something like this.
     fn ids_where(&self, step: &Step<'_>, wanted: impl Fn(Look) -> bool) -> Vec<String> {
-        let mut ids: Vec<String> =
-            self.params.ids.iter().filter(|id| wanted(look(step, id))).cloned().collect();
+        let mut ids: Vec<String> = self
+            .params
+            .ids
+            .iter()
+            .filter(|id| wanted(look(step, id)))
+            .cloned()
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -62,25 +73,39 @@ impl Items {
             return step.unavailable();
         }
         let stale = self.ids_where(step, |look| !look.is_fresh());
-        let oldest = known.iter().map(|id| look(step, id)).fold(Look::Missing, older);
+        let oldest = known
+            .iter()
+            .map(|id| look(step, id))
+            .fold(Look::Missing, older);
         if !stale.is_empty() {
             step.refresh(Resource::Items { ids: stale });
         }
         let state = &*step.state;
-        let usable: Vec<&String> =
-            known.iter().filter(|id| look(step, id).is_usable()).collect();
+        let usable: Vec<&String> = known
+            .iter()
+            .filter(|id| look(step, id).is_usable())
+            .collect();
         let find = |id: &str| {
-            usable.binary_search_by(|known| known.as_str().cmp(id)).ok()?;
+            usable
+                .binary_search_by(|known| known.as_str().cmp(id))
+                .ok()?;
             json_of(&state.memory, &item_key(id)).map(Vec::as_slice)
         };
         let body = items::answer(&self.params.ids, find, state.overlay.current.as_ref());
-        let Ok(body) = body else { return step.unavailable() };
+        let Ok(body) = body else {
+            return step.unavailable();
+        };
         if !unknown.is_empty() {
             // Incomplete: nobody may keep it.
             return answer::json(body);
         }
         let lifetime = lifetime::of(&Resource::Items { ids: Vec::new() });
-        let source = Source { lifetime, look: oldest, cache_tag: Some("list:items"), rung: None };
+        let source = Source {
+            lifetime,
+            look: oldest,
+            cache_tag: Some("list:items"),
+            rung: None,
+        };
         answer::stored(step.context, &source, body)
     }
 }

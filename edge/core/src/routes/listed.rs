@@ -44,7 +44,12 @@ impl Listed {
 
     pub(crate) fn suggested(user: String, params: SuggestedParams) -> Self {
         let resource = Resource::Suggested { user };
-        Self { asked: Asked::Suggested(params), resource, cache_tag: None, loaded: false }
+        Self {
+            asked: Asked::Suggested(params),
+            resource,
+            cache_tag: None,
+            loaded: false,
+        }
     }
 
     pub(crate) fn step(&mut self, step: &mut Step<'_>) -> Option<Answer> {
@@ -87,7 +92,9 @@ impl Listed {
             Asked::Similar(params) => similar::answer(stored, params, overlay).ok(),
             Asked::Suggested(params) => suggested::answer(stored, params).ok(),
         });
-        let Some(body) = body else { return step.unavailable() };
+        let Some(body) = body else {
+            return step.unavailable();
+        };
         let source = Source {
             lifetime: lifetime::of(&self.resource),
             look,

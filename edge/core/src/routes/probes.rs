@@ -13,7 +13,9 @@ use crate::stats::Stats;
 
 /// `/livez`: the core runs.
 pub(crate) fn live() -> Answer {
-    Answer::new(200).header("cache-control", "no-store").body("text/plain", b"ok".to_vec())
+    Answer::new(200)
+        .header("cache-control", "no-store")
+        .body("text/plain", b"ok".to_vec())
 }
 
 /// `/readyz`: there is something to answer from.
@@ -45,7 +47,9 @@ pub(crate) fn health(state: &State, wall_ms: i64) -> Answer {
         counts: Stats,
     }
     let overlay = state.overlay.current.as_ref();
-    let model = state.models.serving(overlay.map(|overlay| &overlay.model), None);
+    let model = state
+        .models
+        .serving(overlay.map(|overlay| &overlay.model), None);
     let health = Health {
         status: "ok",
         overlay_age_ms: state.overlay.age_ms(wall_ms),

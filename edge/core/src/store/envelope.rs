@@ -35,8 +35,16 @@ mod tests {
         let wrapped = wrap(5_000, 3, b"abc");
         assert_eq!(unwrap(&wrapped, 3, 6_000), Some((5_000, &b"abc"[..])));
         assert_eq!(unwrap(&wrapped, 4, 6_000), None);
-        assert_eq!(unwrap(&wrapped, 3, 4_000), Some((4_000, &b"abc"[..])), "small skew");
-        assert_eq!(unwrap(&wrap(100_000, 3, b""), 3, 0), None, "from the future");
+        assert_eq!(
+            unwrap(&wrapped, 3, 4_000),
+            Some((4_000, &b"abc"[..])),
+            "small skew"
+        );
+        assert_eq!(
+            unwrap(&wrap(100_000, 3, b""), 3, 0),
+            None,
+            "from the future"
+        );
         for cut in 0..HEAD_BYTES {
             assert_eq!(unwrap(&wrapped[..cut], 3, 6_000), None);
         }

@@ -31,7 +31,9 @@ impl Leases {
 
     /// Whether somebody holds it.
     pub(crate) fn is_held(&self, key: u64, wall_ms: i64) -> bool {
-        self.until_ms.get(&key).is_some_and(|&until_ms| wall_ms < until_ms)
+        self.until_ms
+            .get(&key)
+            .is_some_and(|&until_ms| wall_ms < until_ms)
     }
 
     /// Extends a lease its holder still needs.

@@ -122,11 +122,6 @@ impl Load {
         self.phase == Phase::Start
     }
 
-    /// Whether nothing follows.
-    pub(crate) fn is_done(&self) -> bool {
-        self.phase == Phase::Done
-    }
-
     /// Takes the results of its last effects and puts out the next ones.
     pub(crate) fn step(
         &mut self,
@@ -169,13 +164,7 @@ impl Load {
         }
     }
 
-    fn begin(
-        &mut self,
-        state: &mut State,
-        trace: &Trace,
-        wall_ms: i64,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn begin(&mut self, state: &mut State, trace: &Trace, wall_ms: i64, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Polling && self.is_enough(state, wall_ms) {
             return self.settle(state, wall_ms, effects);
         }
@@ -192,9 +181,13 @@ impl Load {
         }
         // KV is a long way: only for what this isolate has nothing of.
         let kv = self.purpose != Purpose::Refresh || !self.look(state, wall_ms).is_usable();
-        effects.push(Effect::CacheGet { key: self.key.clone() });
+        effects.push(Effect::CacheGet {
+            key: self.key.clone(),
+        });
         if kv {
-            effects.push(Effect::KvGet { key: self.key.clone() });
+            effects.push(Effect::KvGet {
+                key: self.key.clone(),
+            });
         }
         self.phase = Phase::Tiers { kv };
     }
@@ -211,7 +204,9 @@ impl Load {
             return self.settle(state, wall_ms, effects);
         }
         self.phase = Phase::Polling;
-        effects.push(Effect::Sleep { ms: POLL_MS.min(left_ms) });
+        effects.push(Effect::Sleep {
+            ms: POLL_MS.min(left_ms),
+        });
     }
 
     /// Milliseconds of the origin's budget that are left; the budget begins when first asked.
@@ -225,18 +220,19 @@ impl Load {
             }
             Purpose::Answer { otherwise_ms } => otherwise_ms,
         };
-        let deadline_ms = *self.deadline_ms.get_or_insert(wall_ms + i64::from(budget_ms));
-        u32::try_from(deadline_ms.saturating_sub(wall_ms)).unwrap_or(0).min(budget_ms)
+        let deadline_ms = *self
+            .deadline_ms
+            .get_or_insert(wall_ms + i64::from(budget_ms));
+        u32::try_from(deadline_ms.saturating_sub(wall_ms))
+            .unwrap_or(0)
+            .min(budget_ms)
     }
 
-    fn take_tiers(
-        &mut self,
-        state: &mut State,
-        wall_ms: i64,
-        results: &[Done<'_>],
-        kv: bool,
-    ) {
-        let tiers = [(Tier::Cache, results.first()), (Tier::Kv, results.get(1).filter(|_| kv))];
+    fn take_tiers(&mut self, state: &mut State, wall_ms: i64, results: &[Done<'_>], kv: bool) {
+        let tiers = [
+            (Tier::Cache, results.first()),
+            (Tier::Kv, results.get(1).filter(|_| kv)),
+        ];
         let mut found: Vec<(i64, Tier, &[u8])> = tiers
             .into_iter()
             .filter_map(|(tier, result)| {
@@ -252,7 +248,7 @@ impl Load {
             if lifetime::of(&self.resource).state(age_ms) == edgewise_cache::Freshness::Expired {
                 continue;
             }
-            if state.absorb(&self.resource, &self.key, body, at_ms, tier) {
+            if state.absorb(&self.resource, &self.key, body, at_ms) {
                 match tier {
                     Tier::Kv => {
                         state.stats.kv_hits += 1;
@@ -281,7 +277,9 @@ impl Load {
             return self.settle(state, wall_ms, effects);
         }
         state.stats.origin_fetches += 1;
-        state.leases.extend(self.hash, wall_ms + i64::from(timeout_ms) + LEASE_SLACK_MS);
+        state
+            .leases
+            .extend(self.hash, wall_ms + i64::from(timeout_ms) + LEASE_SLACK_MS);
         self.asked_at_ms = wall_ms;
         self.phase = Phase::Origin;
         effects.push(Effect::Fetch {
@@ -311,8 +309,7 @@ impl Load {
                 let age_ms = i64::from(result.age_s) * 1_000;
                 let stored_at_ms = wall_ms.saturating_sub(age_ms);
                 state.breaker.succeeded();
-                if state.absorb(&self.resource, &self.key, result.body, stored_at_ms, Tier::Origin)
-                {
+                if state.absorb(&self.resource, &self.key, result.body, stored_at_ms) {
                     state.stats.origin_hits += 1;
                     self.fetched = Some((stored_at_ms, result.body.to_vec(), Tier::Origin));
                 } else if !self.look(state, wall_ms).is_fresh() {
@@ -339,7 +336,9 @@ impl Load {
             state.leases.release(self.hash);
         }
         if self.purpose == Purpose::Refresh && !self.look(state, wall_ms).is_fresh() {
-            state.leases.take(self.hash ^ BACKOFF, wall_ms, wall_ms + BACKOFF_MS);
+            state
+                .leases
+                .take(self.hash ^ BACKOFF, wall_ms, wall_ms + BACKOFF_MS);
         }
         let Some((at_ms, body, tier)) = self.fetched.take() else {
             self.phase = Phase::Done;
@@ -348,9 +347,17 @@ impl Load {
         let body = envelope::wrap(at_ms, self.resource.kind(), &body);
         let ttl_s = lifetime::of(&self.resource).error_s;
         if tier == Tier::Origin && state.take_kv_put(&self.resource, &self.key, wall_ms) {
-            effects.push(Effect::KvPut { key: self.key.clone(), ttl_s, body: body.clone() });
+            effects.push(Effect::KvPut {
+                key: self.key.clone(),
+                ttl_s,
+                body: body.clone(),
+            });
         }
-        effects.push(Effect::CachePut { key: self.key.clone(), ttl_s, body });
+        effects.push(Effect::CachePut {
+            key: self.key.clone(),
+            ttl_s,
+            body,
+        });
         self.phase = Phase::Writing;
     }
 }

@@ -10,7 +10,6 @@ use edgewise_serving::Prepared;
 use edgewise_wire::lists::HotList;
 
 use crate::limits::{MEMORY_MAX_BYTES, MEMORY_MAX_ENTRIES};
-use crate::store::Tier;
 
 /// A decoded value.
 #[derive(Debug)]
@@ -39,8 +38,6 @@ pub(crate) struct Entry {
     pub(crate) stored_at_ms: i64,
     /// Wall time of the last write to KV, Unix ms.
     pub(crate) kv_put_at_ms: i64,
-    /// Which tier brought it.
-    pub(crate) tier: Tier,
     /// The value.
     pub(crate) value: Value,
     bytes: usize,
@@ -61,7 +58,10 @@ impl Memory {
     /// The entry under `key`, marked as used.
     pub(crate) fn get(&mut self, key: &str) -> Option<&mut Entry> {
         let hash = id_hash(key);
-        let entry = self.entries.get_mut(&hash).filter(|entry| &*entry.key == key)?;
+        let entry = self
+            .entries
+            .get_mut(&hash)
+            .filter(|entry| &*entry.key == key)?;
         self.order.remove(&entry.used);
         self.uses += 1;
         entry.used = self.uses;
@@ -76,18 +76,13 @@ impl Memory {
 
     /// The entry under `key`, without a mark.
     pub(crate) fn peek(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(&id_hash(key)).filter(|entry| &*entry.key == key)
+        self.entries
+            .get(&id_hash(key))
+            .filter(|entry| &*entry.key == key)
     }
 
     /// Keeps a value, replacing what was under the key; `bytes` is its size in memory.
-    pub(crate) fn insert(
-        &mut self,
-        key: &str,
-        value: Value,
-        bytes: usize,
-        stored_at_ms: i64,
-        tier: Tier,
-    ) {
+    pub(crate) fn insert(&mut self, key: &str, value: Value, bytes: usize, stored_at_ms: i64) {
         let hash = id_hash(key);
         let kv_put_at_ms = self.peek(key).map_or(i64::MIN, |entry| entry.kv_put_at_ms);
         self.remove_hash(hash);
@@ -95,15 +90,26 @@ impl Memory {
         let bytes = bytes.saturating_add(key.len() + size_of::<Entry>());
         let key = Box::from(key);
         let used = self.uses;
-        self.entries
-            .insert(hash, Entry { key, stored_at_ms, kv_put_at_ms, tier, value, bytes, used });
+        self.entries.insert(
+            hash,
+            Entry {
+                key,
+                stored_at_ms,
+                kv_put_at_ms,
+                value,
+                bytes,
+                used,
+            },
+        );
         self.order.insert(used, hash);
         self.bytes = self.bytes.saturating_add(bytes);
         // The newest stays even where it alone is over the limit: it is about to answer.
         while self.entries.len() > 1
             && (self.bytes > MEMORY_MAX_BYTES || self.entries.len() > MEMORY_MAX_ENTRIES)
         {
-            let Some((_, &oldest)) = self.order.first_key_value() else { break };
+            let Some((_, &oldest)) = self.order.first_key_value() else {
+                break;
+            };
             self.remove_hash(oldest);
         }
     }
@@ -132,7 +138,7 @@ mod tests {
     use alloc::format;
 
     fn json(memory: &mut Memory, key: &str, bytes: usize) {
-        memory.insert(key, Value::Json(Vec::new()), bytes, 0, Tier::Origin);
+        memory.insert(key, Value::Json(Vec::new()), bytes, 0);
     }
 
     #[test]
