@@ -42,7 +42,10 @@ impl Batch<'_> {
     /// Applies an event of the user `user_id`, in log order.
     pub(super) fn apply(&mut self, event: &LogEvent, user_id: &str) -> Result<(), StoreError> {
         let context = self.context(event, user_id)?;
-        let recent = self.tables.recent.entry(&*self.stored, keys::number(event.user))?;
+        let recent = self
+            .tables
+            .recent
+            .entry(&*self.stored, keys::number(event.user))?;
         recent.last_event_ms = recent.last_event_ms.max(event.ts_ms);
         match event.kind {
             EventType::Impression => {
@@ -95,7 +98,13 @@ impl Batch<'_> {
             item_duration_ms = item.duration_ms;
         }
         let duration_ms = event.duration_ms.or(item_duration_ms).unwrap_or(0);
-        Ok(Context { event, user_id, item_author, duration_ms, is_outlier })
+        Ok(Context {
+            event,
+            user_id,
+            item_author,
+            duration_ms,
+            is_outlier,
+        })
     }
 
     /// A view is timed where both its duration and how long was watched are known.
@@ -116,8 +125,19 @@ impl Batch<'_> {
             }
         })?;
         self.seen(context)?;
-        self.warm(context, if is_completed { self.hot.completed_view } else { self.hot.view })?;
-        if is_completed { self.interaction(context, context.author()) } else { Ok(()) }
+        self.warm(
+            context,
+            if is_completed {
+                self.hot.completed_view
+            } else {
+                self.hot.view
+            },
+        )?;
+        if is_completed {
+            self.interaction(context, context.author())
+        } else {
+            Ok(())
+        }
     }
 
     fn like(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
@@ -129,7 +149,9 @@ impl Batch<'_> {
     }
 
     fn unlike(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
-        let Some(item) = context.event.item else { return Ok(()) };
+        let Some(item) = context.event.item else {
+            return Ok(());
+        };
         let key = keys::pair(context.event.user, item);
         let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
         if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.likes)) {
@@ -156,14 +178,22 @@ impl Batch<'_> {
             match self.tables.follows.get_mut(&*self.stored, key)? {
                 Some(follow) => follow.via = event.item.or(follow.via),
                 None => {
-                    let follow = Follow { since_ms: event.ts_ms, via: event.item };
+                    let follow = Follow {
+                        since_ms: event.ts_ms,
+                        via: event.item,
+                    };
                     self.tables.follows.put(key, follow);
                     self.follow_changed(context, author, true);
                 }
             }
         }
         if let Some(item) = event.item {
-            self.stand(context, item, |reaction| &mut reaction.follows, self.hot.follow)?;
+            self.stand(
+                context,
+                item,
+                |reaction| &mut reaction.follows,
+                self.hot.follow,
+            )?;
             self.count(context, |counters| bump(&mut counters.follows))?;
         }
         self.interaction(context, context.followed())
@@ -192,18 +222,28 @@ impl Batch<'_> {
     }
 
     fn follow_changed(&mut self, context: &Context<'_>, author: u64, follows: bool) {
-        self.follows.push(FollowChange { user: context.user_id.to_owned(), author, follows });
+        self.follows.push(FollowChange {
+            user: context.user_id.to_owned(),
+            author,
+            follows,
+        });
     }
 
     fn hide(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
         let event = context.event;
         self.count(context, |counters| bump(&mut counters.hides))?;
         let hidden = [
-            event.item.map(|item| (keys::HIDDEN_ITEM, item, Hidden::Item(item))),
-            event.author.map(|author| (keys::HIDDEN_AUTHOR, author, Hidden::Author(author))),
+            event
+                .item
+                .map(|item| (keys::HIDDEN_ITEM, item, Hidden::Item(item))),
+            event
+                .author
+                .map(|author| (keys::HIDDEN_AUTHOR, author, Hidden::Author(author))),
         ];
         for (kind, hash, hidden) in hidden.into_iter().flatten() {
-            self.tables.hides.put(keys::hide(event.user, kind, hash), event.ts_ms);
+            self.tables
+                .hides
+                .put(keys::hide(event.user, kind, hash), event.ts_ms);
             self.hides.push((context.user_id.to_owned(), hidden));
         }
         Ok(())
@@ -232,7 +272,9 @@ impl Batch<'_> {
     }
 
     fn reaction(&mut self, user: u64, item: u64) -> Result<&mut Reaction, StoreError> {
-        self.tables.reactions.entry(&*self.stored, keys::pair(user, item))
+        self.tables
+            .reactions
+            .entry(&*self.stored, keys::pair(user, item))
     }
 
     fn count(
@@ -240,8 +282,14 @@ impl Batch<'_> {
         context: &Context<'_>,
         add: impl Fn(&mut Counters),
     ) -> Result<(), StoreError> {
-        let Some(item) = context.event.item else { return Ok(()) };
-        add(&mut self.tables.totals.entry(&*self.stored, keys::number(item))?.counters);
+        let Some(item) = context.event.item else {
+            return Ok(());
+        };
+        add(&mut self
+            .tables
+            .totals
+            .entry(&*self.stored, keys::number(item))?
+            .counters);
         let key = keys::number_slot(item, context.hour());
         add(self.tables.hourly.entry(&*self.stored, key)?);
         self.touched.insert(item);
@@ -255,10 +303,16 @@ impl Batch<'_> {
         hour: u32,
         field: fn(&mut Counters) -> &mut u32,
     ) -> Result<(), StoreError> {
-        let totals = self.tables.totals.entry(&*self.stored, keys::number(item))?;
+        let totals = self
+            .tables
+            .totals
+            .entry(&*self.stored, keys::number(item))?;
         let total = field(&mut totals.counters);
         *total = total.saturating_sub(1);
-        let hourly = self.tables.hourly.entry(&*self.stored, keys::number_slot(item, hour))?;
+        let hourly = self
+            .tables
+            .hourly
+            .entry(&*self.stored, keys::number_slot(item, hour))?;
         let hourly = field(hourly);
         *hourly = hourly.saturating_sub(1);
         self.touched.insert(item);
@@ -267,9 +321,14 @@ impl Batch<'_> {
 
     /// Adds to the hot sums. A repeat has weight 0 and still is an event of the window.
     fn warm(&mut self, context: &Context<'_>, weight: f64) -> Result<(), StoreError> {
-        let Some(item) = context.event.item.filter(|_| !context.is_outlier) else { return Ok(()) };
+        let Some(item) = context.event.item.filter(|_| !context.is_outlier) else {
+            return Ok(());
+        };
         let ts_ms = context.event.ts_ms;
-        let totals = self.tables.totals.entry(&*self.stored, keys::number(item))?;
+        let totals = self
+            .tables
+            .totals
+            .entry(&*self.stored, keys::number(item))?;
         for (hot, half_life) in totals.hot.iter_mut().zip(self.hot.half_life_minutes) {
             *hot = hot.add(weight, ts_ms, half_life);
         }
@@ -280,7 +339,10 @@ impl Batch<'_> {
     /// Takes back what a like or follow at `at_ms` added to the hot sums.
     fn cool(&mut self, item: u64, at_ms: Option<i64>, weight: f64) -> Result<(), StoreError> {
         let Some(at_ms) = at_ms else { return Ok(()) };
-        let totals = self.tables.totals.entry(&*self.stored, keys::number(item))?;
+        let totals = self
+            .tables
+            .totals
+            .entry(&*self.stored, keys::number(item))?;
         for (hot, half_life) in totals.hot.iter_mut().zip(self.hot.half_life_minutes) {
             *hot = hot.add(-weight, at_ms, half_life);
             // Rounding must not leave a score below nothing.
@@ -291,7 +353,9 @@ impl Batch<'_> {
 
     fn seen(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
         let event = context.event;
-        let Some(item) = event.item else { return Ok(()) };
+        let Some(item) = event.item else {
+            return Ok(());
+        };
         let key = keys::by_day(event.user, keys::day_of(event.ts_ms), item);
         match self.tables.seen.get_mut(&*self.stored, key)? {
             Some(last_ms) => *last_ms = event.ts_ms.max(*last_ms),
@@ -343,6 +407,10 @@ fn take_back(standing: &mut Standing) -> Option<Taken> {
         standing.by_hour.pop();
     }
     let is_last = standing.by_hour.is_empty();
-    let hot_at_ms = if is_last { standing.hot_at_ms.take() } else { None };
+    let hot_at_ms = if is_last {
+        standing.hot_at_ms.take()
+    } else {
+        None
+    };
     Some(Taken { hour, hot_at_ms })
 }

@@ -51,7 +51,10 @@ impl<'a> Batch<'a> {
         let mut batch = Self::begin(stored, hot)?;
         let mut outcomes = Vec::with_capacity(commands.len());
         for (command, at) in commands {
-            batch.at = Written { wall_ms: at.wall_ms.max(batch.at.wall_ms), ..*at };
+            batch.at = Written {
+                wall_ms: at.wall_ms.max(batch.at.wall_ms),
+                ..*at
+            };
             outcomes.push(batch.command(command)?);
         }
         for outcome in &mut outcomes {
@@ -68,7 +71,10 @@ impl<'a> Batch<'a> {
             stored,
             tables: Tables::new(),
             hot,
-            at: Written { wall_ms, domain_ms: 0 },
+            at: Written {
+                wall_ms,
+                domain_ms: 0,
+            },
             touched: BTreeSet::new(),
             follows: Vec::new(),
             hides: Vec::new(),
@@ -97,7 +103,8 @@ impl<'a> Batch<'a> {
     pub(super) fn append(&mut self, entry: LogEntry) -> Result<u64, StoreError> {
         self.seq += 1;
         let record = LogRecord { at: self.at, entry };
-        self.stored.put(Table::Log, &keys::number(self.seq), &record.encode())?;
+        self.stored
+            .put(Table::Log, &keys::number(self.seq), &record.encode())?;
         Ok(self.seq)
     }
 
@@ -141,22 +148,34 @@ impl<'a> Batch<'a> {
     fn delete_item(&mut self, id: &str) -> Result<Outcome, StoreError> {
         let hash = id_hash(id);
         let wall_ms = self.at.wall_ms;
-        let record = self.tables.items.get_mut(&*self.stored, keys::number(hash))?;
+        let record = self
+            .tables
+            .items
+            .get_mut(&*self.stored, keys::number(hash))?;
         match record {
             Some(record) if record.id == id && record.item.is_some() => {
                 if record.deleted_at_ms.is_some() {
-                    return Ok(Outcome { duplicate: 1, ..Outcome::default() });
+                    return Ok(Outcome {
+                        duplicate: 1,
+                        ..Outcome::default()
+                    });
                 }
                 record.deleted_at_ms = Some(wall_ms);
             }
             _ => {
                 let rejected = vec![rejected(0, UNKNOWN_ITEM)];
-                return Ok(Outcome { rejected, ..Outcome::default() });
+                return Ok(Outcome {
+                    rejected,
+                    ..Outcome::default()
+                });
             }
         }
         self.touched.insert(hash);
         self.append(LogEntry::DeleteItem(hash))?;
-        Ok(Outcome { accepted: 1, ..Outcome::default() })
+        Ok(Outcome {
+            accepted: 1,
+            ..Outcome::default()
+        })
     }
 
     fn follow_pairs(
@@ -179,7 +198,11 @@ impl<'a> Batch<'a> {
                 continue;
             }
             outcome.accepted += 1;
-            if add { self.add_follow(user, author)? } else { self.remove_follow(user, hash)? }
+            if add {
+                self.add_follow(user, author)?
+            } else {
+                self.remove_follow(user, hash)?
+            }
         }
         Ok(outcome)
     }
@@ -192,37 +215,71 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.register_author(hash, author)?;
-        self.tables.follows.put(key, Follow { since_ms: self.at.domain_ms, via: None });
-        self.follows.push(FollowChange { user: user.to_owned(), author: hash, follows: true });
-        self.append(LogEntry::AddFollow { user: number, author: hash })?;
+        self.tables.follows.put(
+            key,
+            Follow {
+                since_ms: self.at.domain_ms,
+                via: None,
+            },
+        );
+        self.follows.push(FollowChange {
+            user: user.to_owned(),
+            author: hash,
+            follows: true,
+        });
+        self.append(LogEntry::AddFollow {
+            user: number,
+            author: hash,
+        })?;
         Ok(())
     }
 
     fn remove_follow(&mut self, user: &str, author: u64) -> Result<(), StoreError> {
-        let Some(number) = self.user_number(user)? else { return Ok(()) };
-        let removed = self.tables.follows.remove(&*self.stored, keys::pair(number, author))?;
+        let Some(number) = self.user_number(user)? else {
+            return Ok(());
+        };
+        let removed = self
+            .tables
+            .follows
+            .remove(&*self.stored, keys::pair(number, author))?;
         if removed.is_some() {
-            self.follows.push(FollowChange { user: user.to_owned(), author, follows: false });
-            self.append(LogEntry::RemoveFollow { user: number, author })?;
+            self.follows.push(FollowChange {
+                user: user.to_owned(),
+                author,
+                follows: false,
+            });
+            self.append(LogEntry::RemoveFollow {
+                user: number,
+                author,
+            })?;
         }
         Ok(())
     }
 
     fn delete_user(&mut self, id: &str) -> Result<Outcome, StoreError> {
-        let Some(number) = self.user_number(id)? else { return Ok(Outcome::default()) };
-        self.tables.users.remove(&*self.stored, keys::number(id_hash(id)))?;
+        let Some(number) = self.user_number(id)? else {
+            return Ok(Outcome::default());
+        };
+        self.tables
+            .users
+            .remove(&*self.stored, keys::number(id_hash(id)))?;
         self.append(LogEntry::DeleteUser(number))?;
         self.tables.flush(self.stored)?;
         let prefix = keys::number(number);
         for author in read::follows_of(&*self.stored, number)? {
-            self.follows.push(FollowChange { user: id.to_owned(), author, follows: false });
+            self.follows.push(FollowChange {
+                user: id.to_owned(),
+                author,
+                follows: false,
+            });
         }
         for table in Tables::OF_ONE_USER {
             let mut rows = Vec::new();
-            self.stored.scan(table, &Range::prefix(&prefix), &mut |key, _| {
-                rows.push(key.to_vec());
-                Ok(ControlFlow::Continue(()))
-            })?;
+            self.stored
+                .scan(table, &Range::prefix(&prefix), &mut |key, _| {
+                    rows.push(key.to_vec());
+                    Ok(ControlFlow::Continue(()))
+                })?;
             for key in rows {
                 self.stored.delete(table, &key)?;
             }
@@ -230,7 +287,10 @@ impl<'a> Batch<'a> {
         self.users.remove(&number);
         self.hides.retain(|(user, _)| user != id);
         self.deleted_users.push(id.to_owned());
-        Ok(Outcome { accepted: 1, ..Outcome::default() })
+        Ok(Outcome {
+            accepted: 1,
+            ..Outcome::default()
+        })
     }
 
     fn served(&mut self, served: &[Served]) -> Result<Outcome, StoreError> {
@@ -248,7 +308,10 @@ impl<'a> Batch<'a> {
             }))?;
         }
         let accepted = u32::try_from(served.len()).unwrap_or(u32::MAX);
-        Ok(Outcome { accepted, ..Outcome::default() })
+        Ok(Outcome {
+            accepted,
+            ..Outcome::default()
+        })
     }
 
     /// Writes everything and says what changed.
@@ -283,9 +346,19 @@ impl<'a> Batch<'a> {
         let mut states = Vec::with_capacity(self.touched.len());
         for &hash in &self.touched {
             let key = keys::number(hash);
-            let totals = self.tables.totals.get(&*self.stored, key)?.copied().unwrap_or_default();
-            let Some(record) = self.tables.items.get(&*self.stored, key)? else { continue };
-            let written = record.item.as_ref().filter(|_| self.written.contains(&hash));
+            let totals = self
+                .tables
+                .totals
+                .get(&*self.stored, key)?
+                .copied()
+                .unwrap_or_default();
+            let Some(record) = self.tables.items.get(&*self.stored, key)? else {
+                continue;
+            };
+            let written = record
+                .item
+                .as_ref()
+                .filter(|_| self.written.contains(&hash));
             states.push(ItemState {
                 hash,
                 id: record.id.clone(),
@@ -311,13 +384,21 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn user_fits(&mut self, id: &str) -> Result<bool, StoreError> {
-        let known = self.tables.users.get(&*self.stored, keys::number(id_hash(id)))?;
+        let known = self
+            .tables
+            .users
+            .get(&*self.stored, keys::number(id_hash(id)))?;
         Ok(known.is_none_or(|record| record.id == id))
     }
 
     fn user_number(&mut self, id: &str) -> Result<Option<u64>, StoreError> {
-        let known = self.tables.users.get(&*self.stored, keys::number(id_hash(id)))?;
-        Ok(known.filter(|record| record.id == id).map(|record| record.number))
+        let known = self
+            .tables
+            .users
+            .get(&*self.stored, keys::number(id_hash(id)))?;
+        Ok(known
+            .filter(|record| record.id == id)
+            .map(|record| record.number))
     }
 
     /// The user's number; a new one where the id is new.
@@ -327,7 +408,10 @@ impl<'a> Batch<'a> {
         }
         let number = self.next_user;
         self.next_user += 1;
-        let record = UserRecord { number, id: id.to_owned() };
+        let record = UserRecord {
+            number,
+            id: id.to_owned(),
+        };
         self.tables.users.put(keys::number(id_hash(id)), record);
         Ok(number)
     }
@@ -351,5 +435,8 @@ impl<'a> Batch<'a> {
 }
 
 pub(super) fn rejected(index: usize, reason: &'static str) -> Rejected {
-    Rejected { index: u32::try_from(index).unwrap_or(u32::MAX), reason }
+    Rejected {
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        reason,
+    }
 }

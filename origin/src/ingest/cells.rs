@@ -21,7 +21,10 @@ struct Cell<R> {
 
 impl<const KEY: usize, R: Record> Cells<KEY, R> {
     pub(super) fn new(table: Table) -> Self {
-        Self { table, cells: HashMap::new() }
+        Self {
+            table,
+            cells: HashMap::new(),
+        }
     }
 
     /// The record of `key`.
@@ -60,7 +63,13 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
 
     /// Sets the record of `key`.
     pub(super) fn put(&mut self, key: [u8; KEY], record: R) {
-        self.cells.insert(key, Cell { record: Some(record), changed: true });
+        self.cells.insert(
+            key,
+            Cell {
+                record: Some(record),
+                changed: true,
+            },
+        );
     }
 
     /// Removes the record of `key` and returns it.
@@ -76,7 +85,11 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
 
     /// Writes what changed, in key order (neighbours share pages), and forgets everything.
     pub(super) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
-        let mut changed: Vec<_> = self.cells.drain().filter(|(_, cell)| cell.changed).collect();
+        let mut changed: Vec<_> = self
+            .cells
+            .drain()
+            .filter(|(_, cell)| cell.changed)
+            .collect();
         changed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         for (key, cell) in changed {
             match cell.record {
@@ -87,17 +100,18 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
         Ok(())
     }
 
-    fn cell(
-        &mut self,
-        stored: &dyn Snapshot,
-        key: [u8; KEY],
-    ) -> Result<&mut Cell<R>, StoreError> {
+    fn cell(&mut self, stored: &dyn Snapshot, key: [u8; KEY]) -> Result<&mut Cell<R>, StoreError> {
         match self.cells.entry(key) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(vacant) => {
                 let value = stored.get(self.table, &key)?;
-                let record = value.map(|bytes| R::decode(self.table, &bytes)).transpose()?;
-                Ok(vacant.insert(Cell { record, changed: false }))
+                let record = value
+                    .map(|bytes| R::decode(self.table, &bytes))
+                    .transpose()?;
+                Ok(vacant.insert(Cell {
+                    record,
+                    changed: false,
+                }))
             }
         }
     }

@@ -31,7 +31,10 @@ pub(super) fn forget(
     counted: u64,
 ) -> Result<u64, StoreError> {
     let most = FORGOTTEN_MIN + 2 * counted;
-    let range = Range::between(&keys::number(from), &keys::number(from.saturating_add(most)));
+    let range = Range::between(
+        &keys::number(from),
+        &keys::number(from.saturating_add(most)),
+    );
     let mut next = from;
     let mut old = Vec::new();
     stored.scan(Table::Log, &range, &mut |_, value| {
@@ -50,7 +53,10 @@ pub(super) fn forget(
     for (seq, id) in old {
         let key = id.to_be_bytes();
         // The id may have counted again since.
-        if dedupe.get(stored, key)?.is_some_and(|record| record.seq == seq) {
+        if dedupe
+            .get(stored, key)?
+            .is_some_and(|record| record.seq == seq)
+        {
             dedupe.remove(stored, key)?;
         }
     }

@@ -29,10 +29,16 @@ impl Batch<'_> {
                 outcome.duplicate += 1;
                 continue;
             }
-            let origin = EventOrigin::Id { source, id, short: short_hash(&event.id) };
+            let origin = EventOrigin::Id {
+                source,
+                id,
+                short: short_hash(&event.id),
+            };
             match self.event(event, origin)? {
                 Ok(seq) => {
-                    self.tables.dedupe.put(key, DedupeRecord { seq, at: self.at });
+                    self.tables
+                        .dedupe
+                        .put(key, DedupeRecord { seq, at: self.at });
                     outcome.accepted += 1;
                 }
                 Err(reason) => outcome.rejected.push(rejected(index, reason)),
@@ -58,7 +64,13 @@ impl Batch<'_> {
             }
             *self.tables.imports.entry(&*self.stored, source.0)? = row.ordinal + 1;
             for event in &row.events {
-                match self.event(event, EventOrigin::Row { file, ordinal: row.ordinal })? {
+                match self.event(
+                    event,
+                    EventOrigin::Row {
+                        file,
+                        ordinal: row.ordinal,
+                    },
+                )? {
                     Ok(_) => outcome.accepted += 1,
                     Err(reason) => outcome.rejected.push(rejected(index, reason)),
                 }
@@ -116,4 +128,3 @@ impl Batch<'_> {
         self.append(LogEntry::Event(logged)).map(Ok)
     }
 }
-

@@ -11,8 +11,13 @@ pub mod dedupe;
 mod events;
 pub mod outlier;
 mod queue;
+mod rewarm;
 mod size;
 mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::queue::{Limits, Queue};
+use super::rewarm::rewarm;
 use super::{Changes, Command, Outcome, SubmitError, Subscriber, WriteError, Written};
 use crate::clock::Clock;
 use crate::store::{Store, StoreError, read};
@@ -55,7 +56,8 @@ struct Queued {
 }
 
 impl Writer {
-    /// Starts the thread `edgewise-writer`.
+    /// Starts the thread `edgewise-writer`. Where the store's hot sums were made with other
+    /// parameters they are made again from the log first.
     ///
     /// # Errors
     /// Where the store fails.
@@ -65,6 +67,7 @@ impl Writer {
         config: &WriterConfig,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<Self, StoreError> {
+        rewarm(&*store, &config.hot)?;
         let position = read::position(&*store.read()?)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(config.limits),
@@ -82,7 +85,10 @@ impl Writer {
             .name("edgewise-writer".to_owned())
             .spawn(move || worker.run())
             .map_err(StoreError::engine)?;
-        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })))
+        Ok(Self(Arc::new(Handle {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })))
     }
 
     /// Queues `command`; its receipt time is now. The reply comes after the commit is durable.
@@ -143,7 +149,10 @@ impl Writer {
         };
         let bytes = command.size_bytes();
         let (reply, receiver) = oneshot::channel();
-        self.0.shared.queue.push(Queued { command, at, reply }, bytes, wait)?;
+        self.0
+            .shared
+            .queue
+            .push(Queued { command, at, reply }, bytes, wait)?;
         Ok(receiver)
     }
 }
@@ -151,7 +160,11 @@ impl Writer {
 impl Handle {
     fn stop(&self) {
         self.shared.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {

@@ -227,7 +227,8 @@ fn take_event(input: &mut Decoder<'_>) -> Result<LogEvent, StoreError> {
         _ => return Err(input.corrupt("unknown source of an event")),
     };
     let kind = input.byte()?;
-    let kind = event_type(kind).ok_or_else(|| input.corrupt("unknown type of an event"))?;
+    let kind = EventType::ALL.get(usize::from(kind)).copied();
+    let kind = kind.ok_or_else(|| input.corrupt("unknown type of an event"))?;
     let set = input.byte()?;
     let has = |bit: u32| set >> bit & 1 == 1;
     Ok(LogEvent {
@@ -278,22 +279,4 @@ fn take_served(input: &mut Decoder<'_>) -> Result<ServedRecord, StoreError> {
         position: input.uint32()?,
         propensity: input.float()?,
     })
-}
-
-/// The event type with this discriminant.
-fn event_type(value: u8) -> Option<EventType> {
-    const ALL: [EventType; 11] = [
-        EventType::Impression,
-        EventType::View,
-        EventType::Click,
-        EventType::Like,
-        EventType::Unlike,
-        EventType::Comment,
-        EventType::Share,
-        EventType::Follow,
-        EventType::Unfollow,
-        EventType::Hide,
-        EventType::Purchase,
-    ];
-    ALL.get(usize::from(value)).copied()
 }

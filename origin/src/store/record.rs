@@ -81,14 +81,19 @@ pub struct DedupeRecord {
 impl Record for DedupeRecord {
     fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::record(1);
-        out.uint(self.seq).int(self.at.wall_ms).int(self.at.domain_ms);
+        out.uint(self.seq)
+            .int(self.at.wall_ms)
+            .int(self.at.domain_ms);
         out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
         let mut input = Decoder::record(table, bytes, 1)?;
         let seq = input.uint()?;
-        let at = Written { wall_ms: input.int()?, domain_ms: input.int()? };
+        let at = Written {
+            wall_ms: input.int()?,
+            domain_ms: input.int()?,
+        };
         input.finish()?;
         Ok(Self { seq, at })
     }

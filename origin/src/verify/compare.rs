@@ -13,7 +13,7 @@ use super::{MISMATCHES_MAX, Report};
 use crate::ingest::dedupe::is_forgotten;
 use crate::store::item::ItemRecord;
 use crate::store::record::{
-    DayStats, DedupeRecord, Follow, ItemTotals, Reaction, Record, RecentEvents, UserRecord,
+    DayStats, DedupeRecord, Follow, ItemTotals, Reaction, RecentEvents, Record, UserRecord,
 };
 use crate::store::{Range, Snapshot, StoreError, Table, keys, read};
 
@@ -31,7 +31,10 @@ impl<'a> Comparison<'a> {
         snapshot: &'a dyn Snapshot,
         mut recount: Recount,
     ) -> Result<Report, StoreError> {
-        let mut comparison = Self { snapshot, report: Report::default() };
+        let mut comparison = Self {
+            snapshot,
+            report: Report::default(),
+        };
         comparison.report.log_records = recount.seq;
         comparison.report.events = recount.events;
         comparison.report.position = read::position(snapshot)?;
@@ -40,7 +43,10 @@ impl<'a> Comparison<'a> {
         }
         if comparison.report.position != recount.seq {
             let position = comparison.report.position;
-            comparison.mismatch(format!("position is {position}, the log ends at {}", recount.seq));
+            comparison.mismatch(format!(
+                "position is {position}, the log ends at {}",
+                recount.seq
+            ));
         }
         comparison.sources(&recount)?;
         comparison.items(&mut recount)?;
@@ -62,26 +68,34 @@ impl<'a> Comparison<'a> {
         let mut expected = live.clone();
         expected.retain(|_, record| !is_forgotten(record.at, now));
         let mut stored_forgotten = Vec::new();
-        self.snapshot.scan(Table::Dedupe, &Range::all(), &mut |key, _| {
-            let known = <[u8; 16]>::try_from(key).ok().and_then(|key| live.get_key_value(&key));
-            if let Some((key, record)) = known.filter(|(_, record)| is_forgotten(record.at, now)) {
-                stored_forgotten.push((*key, *record));
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.snapshot
+            .scan(Table::Dedupe, &Range::all(), &mut |key, _| {
+                let known = <[u8; 16]>::try_from(key)
+                    .ok()
+                    .and_then(|key| live.get_key_value(&key));
+                if let Some((key, record)) =
+                    known.filter(|(_, record)| is_forgotten(record.at, now))
+                {
+                    stored_forgotten.push((*key, *record));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
         expected.extend(stored_forgotten);
         self.rows::<_, DedupeRecord, _>(Table::Dedupe, expected, |one, other| one == other)?;
 
         let mut positions = BTreeMap::new();
-        self.snapshot.scan(Table::Imports, &Range::all(), &mut |key, value| {
-            let file = read::key_u64(Table::Imports, key, 0)?;
-            positions.insert(file, u64::decode(Table::Imports, value)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.snapshot
+            .scan(Table::Imports, &Range::all(), &mut |key, value| {
+                let file = read::key_u64(Table::Imports, key, 0)?;
+                positions.insert(file, u64::decode(Table::Imports, value)?);
+                Ok(ControlFlow::Continue(()))
+            })?;
         for (file, last) in &recount.files {
             let next = positions.get(file).copied().unwrap_or(0);
             if next <= *last {
-                self.mismatch(format!("imports: next row of {file:016x} is {next}, row {last} counted"));
+                self.mismatch(format!(
+                    "imports: next row of {file:016x} is {next}, row {last} counted"
+                ));
             }
         }
         Ok(())
@@ -124,26 +138,36 @@ impl<'a> Comparison<'a> {
     fn people(&mut self, recount: &mut Recount) -> Result<(), StoreError> {
         let mut numbers = BTreeSet::new();
         let mut faults = Vec::new();
-        self.snapshot.scan(Table::Users, &Range::all(), &mut |key, value| {
-            let user = UserRecord::decode(Table::Users, value)?;
-            if read::key_u64(Table::Users, key, 0)? != id_hash(&user.id) {
-                faults.push(format!("users: {:?} is stored under another id's hash", user.id));
-            }
-            if !numbers.insert(user.number) {
-                faults.push(format!("users: number {} is given twice", user.number));
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.snapshot
+            .scan(Table::Users, &Range::all(), &mut |key, value| {
+                let user = UserRecord::decode(Table::Users, value)?;
+                if read::key_u64(Table::Users, key, 0)? != id_hash(&user.id) {
+                    faults.push(format!(
+                        "users: {:?} is stored under another id's hash",
+                        user.id
+                    ));
+                }
+                if !numbers.insert(user.number) {
+                    faults.push(format!("users: number {} is given twice", user.number));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
         for (number, &is_deleted) in &recount.users {
             if numbers.contains(number) == is_deleted {
-                let wrong = if is_deleted { "was deleted and is there" } else { "is missing" };
+                let wrong = if is_deleted {
+                    "was deleted and is there"
+                } else {
+                    "is missing"
+                };
                 faults.push(format!("users: number {number} {wrong}"));
             }
         }
         for author in std::mem::take(&mut recount.authors).into_keys() {
             let id = read::author_id(self.snapshot, author)?;
             if id.is_none_or(|id| id_hash(&id) != author) {
-                faults.push(format!("authors: {author:016x} is missing or has another id"));
+                faults.push(format!(
+                    "authors: {author:016x} is missing or has another id"
+                ));
             }
         }
         self.report.rows += numbers.len() as u64;
@@ -165,14 +189,24 @@ impl<'a> Comparison<'a> {
         let affinity = recount.affinity.into_iter();
         let affinity =
             affinity.map(|((user, day, author), count)| (keys::by_day(user, day, author), count));
-        self.rows::<_, u64, _>(Table::Affinity, affinity.collect(), |one, other| one == other)?;
-        let reactions = recount.reactions.into_iter().map(|(key, made)| (key, made.record()));
+        self.rows::<_, u64, _>(Table::Affinity, affinity.collect(), |one, other| {
+            one == other
+        })?;
+        let reactions = recount
+            .reactions
+            .into_iter()
+            .map(|(key, made)| (key, made.record()));
         let reactions = by_pair(reactions.collect());
         self.rows::<_, Reaction, _>(Table::Reactions, reactions, |one, other| one == other)?;
         let activity = recount.activity.into_iter();
         let activity = activity.map(|((day, user), count)| (keys::slot_number(day, user), count));
-        self.rows::<_, u64, _>(Table::Activity, activity.collect(), |one, other| one == other)?;
-        let days = recount.days.into_iter().map(|(day, stats)| (day.to_be_bytes(), stats));
+        self.rows::<_, u64, _>(Table::Activity, activity.collect(), |one, other| {
+            one == other
+        })?;
+        let days = recount
+            .days
+            .into_iter()
+            .map(|(day, stats)| (day.to_be_bytes(), stats));
         self.rows::<_, DayStats, _>(Table::Days, days.collect(), |one, other| one == other)
     }
 
@@ -185,21 +219,27 @@ impl<'a> Comparison<'a> {
     ) -> Result<(), StoreError> {
         let mut wrong = Vec::new();
         let mut rows = 0;
-        self.snapshot.scan(table, &Range::all(), &mut |key, value| {
-            rows += 1;
-            let stored = R::decode(table, value)?;
-            let known = <[u8; KEY]>::try_from(key).ok().and_then(|key| expected.remove(&key));
-            let found = match known {
-                Some(recounted) if same(&recounted, &stored) => None,
-                Some(recounted) => Some(format!("is {stored:?}, the log gives {recounted:?}")),
-                None => Some(format!("is {stored:?}, the log gives nothing")),
-            };
-            wrong.extend(found.map(|found| (key.to_vec(), found)));
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.snapshot
+            .scan(table, &Range::all(), &mut |key, value| {
+                rows += 1;
+                let stored = R::decode(table, value)?;
+                let known = <[u8; KEY]>::try_from(key)
+                    .ok()
+                    .and_then(|key| expected.remove(&key));
+                let found = match known {
+                    Some(recounted) if same(&recounted, &stored) => None,
+                    Some(recounted) => Some(format!("is {stored:?}, the log gives {recounted:?}")),
+                    None => Some(format!("is {stored:?}, the log gives nothing")),
+                };
+                wrong.extend(found.map(|found| (key.to_vec(), found)));
+                Ok(ControlFlow::Continue(()))
+            })?;
         self.report.rows += rows;
         for (key, recounted) in expected {
-            wrong.push((key.to_vec(), format!("is missing, the log gives {recounted:?}")));
+            wrong.push((
+                key.to_vec(),
+                format!("is missing, the log gives {recounted:?}"),
+            ));
         }
         for (key, found) in wrong {
             let name = self.name(table, &key)?;
@@ -230,32 +270,34 @@ impl<'a> Comparison<'a> {
 }
 
 fn by_number<R>(rows: BTreeMap<u64, R>) -> BTreeMap<[u8; 8], R> {
-    rows.into_iter().map(|(number, row)| (keys::number(number), row)).collect()
+    rows.into_iter()
+        .map(|(number, row)| (keys::number(number), row))
+        .collect()
 }
 
 fn by_pair<R>(rows: BTreeMap<(u64, u64), R>) -> BTreeMap<[u8; 16], R> {
-    rows.into_iter().map(|((user, other), row)| (keys::pair(user, other), row)).collect()
+    rows.into_iter()
+        .map(|((user, other), row)| (keys::pair(user, other), row))
+        .collect()
 }
 
 fn same_counters(one: &Counters, other: &Counters) -> bool {
     let ratios = (one.watch_ratio_sum, other.watch_ratio_sum);
     let close = (ratios.0 - ratios.1).abs() <= TOLERANCE * ratios.0.abs();
-    close && Counters { watch_ratio_sum: ratios.0, ..*other } == *one
+    close
+        && Counters {
+            watch_ratio_sum: ratios.0,
+            ..*other
+        } == *one
 }
 
-/// The hot sums by their definition, with everything at hand: sum of w * 2^(-(t - t_i)/h).
 fn same_hot(warmth: &Warmth, stored: &ItemTotals, config: &HotConfig) -> bool {
-    let newest_ms = warmth.added.iter().map(|&(ts_ms, _)| ts_ms).max();
-    let windows = stored.hot.iter().zip(config.half_life_minutes);
+    let mut windows = stored.hot.iter().zip(config.half_life_minutes);
     warmth.last_event_ms == stored.last_event_ms
-        && windows.into_iter().all(|(hot, half_life)| {
-            let Some(newest_ms) = newest_ms else { return *hot == HotSum::default() };
-            let (mut sum, mut size) = (0.0, 0.0);
-            for &(ts_ms, weight) in &warmth.added {
-                let half_lives = (newest_ms - ts_ms) as f64 / (half_life * 60_000.0);
-                sum += weight * (-half_lives).exp2();
-                size += weight.abs() * (-half_lives).exp2();
+        && windows.all(|(hot, half_life)| match warmth.sum(half_life) {
+            None => *hot == HotSum::default(),
+            Some((sum, size)) => {
+                hot.at_ms == sum.at_ms && (hot.sum - sum.sum).abs() <= TOLERANCE * size
             }
-            hot.at_ms == newest_ms && (hot.sum - sum.max(0.0)).abs() <= TOLERANCE * size
         })
 }

@@ -57,10 +57,7 @@ pub(crate) fn stored_hot_config(snapshot: &dyn Snapshot) -> Result<HotConfig, St
 }
 
 /// Replays the whole log.
-pub(crate) fn recount(
-    snapshot: &dyn Snapshot,
-    config: HotConfig,
-) -> Result<Recount, StoreError> {
+pub(crate) fn recount(snapshot: &dyn Snapshot, config: HotConfig) -> Result<Recount, StoreError> {
     let mut recount = Recount::new(config);
     snapshot.scan(Table::Log, &Range::all(), &mut |key, value| {
         let seq = read::key_u64(Table::Log, key, 0)?;

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use edgewise_ranking::config::HotConfig;
-use edgewise_ranking::id_hash;
+use edgewise_ranking::{HotSum, id_hash};
 use edgewise_wire::api::{EventType, Item};
 use edgewise_wire::counters::Counters;
 
+use crate::ingest::Written;
 use crate::ingest::dedupe::is_forgotten;
 use crate::ingest::outlier::is_outlier;
-use crate::ingest::Written;
 use crate::store::item::ItemRecord;
 use crate::store::keys::{DAY_MS, HOUR_MS};
 use crate::store::log::{EventOrigin, LogEntry, LogEvent, LogRecord};
@@ -75,16 +75,22 @@ struct Standout {
 
 impl Recount {
     pub(crate) fn new(config: HotConfig) -> Self {
-        Self { config: Some(config), ..Self::default() }
+        Self {
+            config: Some(config),
+            ..Self::default()
+        }
     }
 
     /// Applies the log's next record.
     pub(crate) fn apply(&mut self, seq: u64, record: LogRecord) {
         if seq != self.seq + 1 {
-            self.faults.push(format!("log: record {} is followed by {seq}", self.seq));
+            self.faults
+                .push(format!("log: record {} is followed by {seq}", self.seq));
         }
         if record.at.wall_ms < self.at.wall_ms && self.seq > 0 {
-            self.faults.push(format!("log: receipt of record {seq} is before the one before it"));
+            self.faults.push(format!(
+                "log: receipt of record {seq} is before the one before it"
+            ));
         }
         self.seq = seq;
         self.at = record.at;
@@ -99,7 +105,10 @@ impl Recount {
             LogEntry::AddFollow { user, author } => {
                 self.users.entry(user).or_default();
                 self.authors.insert(author, ());
-                let follow = Follow { since_ms: record.at.domain_ms, via: None };
+                let follow = Follow {
+                    since_ms: record.at.domain_ms,
+                    via: None,
+                };
                 self.follows.insert((user, author), follow);
             }
             LogEntry::RemoveFollow { user, author } => {
@@ -135,7 +144,8 @@ impl Recount {
         self.events += 1;
         self.once(event);
         if self.users.insert(event.user, false) == Some(true) {
-            self.faults.push(format!("log: record {} is of a deleted user", self.seq));
+            self.faults
+                .push(format!("log: record {} is of a deleted user", self.seq));
         }
         if let Some(author) = event.author {
             self.authors.insert(author, ());
@@ -149,7 +159,10 @@ impl Recount {
         if matches!(event.kind, EventType::Impression | EventType::View)
             && let Some(item) = event.item
         {
-            let last = self.seen.entry((event.user, day(event.ts_ms), item)).or_insert(event.ts_ms);
+            let last = self
+                .seen
+                .entry((event.user, day(event.ts_ms), item))
+                .or_insert(event.ts_ms);
             *last = event.ts_ms.max(*last);
         }
         let completed = self.count(event);
@@ -162,7 +175,10 @@ impl Recount {
             EventType::Unlike => self.unmade(event.user, event.item, EventType::Like),
             EventType::Unfollow => self.unfollow(event),
             EventType::Hide => {
-                let hidden = [event.item.map(|hash| (0, hash)), event.author.map(|hash| (1, hash))];
+                let hidden = [
+                    event.item.map(|hash| (0, hash)),
+                    event.author.map(|hash| (1, hash)),
+                ];
                 for (kind, hash) in hidden.into_iter().flatten() {
                     self.hides.insert((event.user, kind, hash), event.ts_ms);
                 }
@@ -176,10 +192,14 @@ impl Recount {
     fn once(&mut self, event: &LogEvent) {
         match event.origin {
             EventOrigin::Id { id, .. } => {
-                let record = DedupeRecord { seq: self.seq, at: self.at };
+                let record = DedupeRecord {
+                    seq: self.seq,
+                    at: self.at,
+                };
                 let before = self.ids.insert(id, record);
                 if let Some(before) = before.filter(|before| !is_forgotten(before.at, self.at)) {
-                    let fault = format!("log: records {} and {} are one event", before.seq, self.seq);
+                    let fault =
+                        format!("log: records {} and {} are one event", before.seq, self.seq);
                     self.faults.push(fault);
                 }
             }
@@ -207,13 +227,17 @@ impl Recount {
 
     /// Counts everything but likes and follows; returns whether it is a completed view.
     fn count(&mut self, event: &LogEvent) -> bool {
-        let Some(item) = event.item else { return self.is_completed(event).unwrap_or(false) };
+        let Some(item) = event.item else {
+            return self.is_completed(event).unwrap_or(false);
+        };
         if matches!(event.kind, EventType::Unlike | EventType::Unfollow) {
             return false;
         }
         let completed = self.is_completed(event);
         let facts = self.items.get(&item).and_then(|known| known.item.as_ref());
-        let duration = event.duration_ms.or(facts.and_then(|facts| facts.duration_ms));
+        let duration = event
+            .duration_ms
+            .or(facts.and_then(|facts| facts.duration_ms));
         let hour = (event.ts_ms / HOUR_MS) as u32;
         let places = [
             self.counters.entry(item).or_default(),
@@ -237,10 +261,7 @@ impl Recount {
                 EventType::Share => counters.shares += 1,
                 EventType::Hide => counters.hides += 1,
                 EventType::Purchase => counters.purchases += 1,
-                EventType::Like
-                | EventType::Unlike
-                | EventType::Follow
-                | EventType::Unfollow => {}
+                EventType::Like | EventType::Unlike | EventType::Follow | EventType::Unfollow => {}
             }
         }
         completed.unwrap_or(false)
@@ -248,14 +269,21 @@ impl Recount {
 
     /// `None` where the event is no view with a duration.
     fn is_completed(&self, event: &LogEvent) -> Option<bool> {
-        let facts = event.item.and_then(|item| self.items.get(&item)?.item.as_ref());
-        let duration = event.duration_ms.or(facts.and_then(|facts| facts.duration_ms));
-        let duration = duration.filter(|&duration| duration > 0 && event.kind == EventType::View)?;
+        let facts = event
+            .item
+            .and_then(|item| self.items.get(&item)?.item.as_ref());
+        let duration = event
+            .duration_ms
+            .or(facts.and_then(|facts| facts.duration_ms));
+        let duration =
+            duration.filter(|&duration| duration > 0 && event.kind == EventType::View)?;
         Some(u128::from(event.watch_ms?) * 10 >= u128::from(duration) * 9)
     }
 
     fn warm(&mut self, event: &LogEvent, completed: bool, busy: bool) {
-        let (Some(item), Some(config)) = (event.item, self.config) else { return };
+        let (Some(item), Some(config)) = (event.item, self.config) else {
+            return;
+        };
         let weight = match event.kind {
             EventType::View if completed => config.completed_view,
             EventType::View => config.view,
@@ -277,23 +305,38 @@ impl Recount {
     }
 
     fn made(&mut self, event: &LogEvent, busy: bool, list: fn(&mut Made) -> &mut Vec<Standout>) {
-        let (Some(item), Some(config)) = (event.item, self.config) else { return };
+        let (Some(item), Some(config)) = (event.item, self.config) else {
+            return;
+        };
         let list = list(self.reactions.entry((event.user, item)).or_default());
         let is_hot = list.is_empty() && !busy;
-        list.push(Standout { ts_ms: event.ts_ms, is_hot });
+        list.push(Standout {
+            ts_ms: event.ts_ms,
+            is_hot,
+        });
         self.stands(item, event.ts_ms, event.kind, 1);
         if !busy {
-            let full = if event.kind == EventType::Like { config.like } else { config.follow };
+            let full = if event.kind == EventType::Like {
+                config.like
+            } else {
+                config.follow
+            };
             let warmth = self.warmth.entry(item).or_default();
-            warmth.added.push((event.ts_ms, if is_hot { full } else { 0.0 }));
+            warmth
+                .added
+                .push((event.ts_ms, if is_hot { full } else { 0.0 }));
             warmth.last_event_ms = warmth.last_event_ms.max(event.ts_ms);
         }
     }
 
     /// Takes the newest like or follow back.
     fn unmade(&mut self, user: u64, item: Option<u64>, kind: EventType) {
-        let (Some(item), Some(config)) = (item, self.config) else { return };
-        let Some(made) = self.reactions.get_mut(&(user, item)) else { return };
+        let (Some(item), Some(config)) = (item, self.config) else {
+            return;
+        };
+        let Some(made) = self.reactions.get_mut(&(user, item)) else {
+            return;
+        };
         let (list, full) = match kind {
             EventType::Like => (&mut made.likes, config.like),
             _ => (&mut made.follows, config.follow),
@@ -301,7 +344,11 @@ impl Recount {
         // Hours are taken back newest first; the hot one is the first of the list, so last.
         let Some(taken) = list.pop() else { return };
         if taken.is_hot {
-            self.warmth.entry(item).or_default().added.push((taken.ts_ms, -full));
+            self.warmth
+                .entry(item)
+                .or_default()
+                .added
+                .push((taken.ts_ms, -full));
         }
         self.stands(item, taken.ts_ms, kind, -1);
     }
@@ -313,8 +360,11 @@ impl Recount {
             self.hourly.entry((item, hour)).or_default(),
         ];
         for counters in places {
-            let count =
-                if kind == EventType::Like { &mut counters.likes } else { &mut counters.follows };
+            let count = if kind == EventType::Like {
+                &mut counters.likes
+            } else {
+                &mut counters.follows
+            };
             *count = count.saturating_add_signed(by);
         }
     }
@@ -325,8 +375,13 @@ impl Recount {
     }
 
     fn follow(&mut self, event: &LogEvent) {
-        let Some(author) = event.author.or(self.author_of(event.item)) else { return };
-        let fresh = Follow { since_ms: event.ts_ms, via: None };
+        let Some(author) = event.author.or(self.author_of(event.item)) else {
+            return;
+        };
+        let fresh = Follow {
+            since_ms: event.ts_ms,
+            via: None,
+        };
         let follow = self.follows.entry((event.user, author)).or_insert(fresh);
         if event.item.is_some() {
             follow.via = event.item;
@@ -352,7 +407,10 @@ impl Recount {
             _ => return,
         };
         if let Some(author) = named {
-            *self.affinity.entry((event.user, day(event.ts_ms), author)).or_default() += 1;
+            *self
+                .affinity
+                .entry((event.user, day(event.ts_ms), author))
+                .or_default() += 1;
         }
         if let Some(item) = event.item {
             let made = self.reactions.entry((event.user, item)).or_default();
@@ -366,6 +424,27 @@ impl Recount {
                 applied.remove(0);
             }
         }
+    }
+}
+
+impl Warmth {
+    /// The hot sum by its definition, the sum of w * 2^(-(t - t_i)/h) at the newest t, and the
+    /// same of the weights' sizes; `None` where nothing was added.
+    pub(crate) fn sum(&self, half_life_minutes: f64) -> Option<(HotSum, f64)> {
+        let at_ms = self.added.iter().map(|&(ts_ms, _)| ts_ms).max()?;
+        let (mut sum, mut size) = (0.0, 0.0);
+        for &(ts_ms, weight) in &self.added {
+            let half_lives = (at_ms - ts_ms) as f64 / (half_life_minutes * 60_000.0);
+            sum += weight * (-half_lives).exp2();
+            size += weight.abs() * (-half_lives).exp2();
+        }
+        Some((
+            HotSum {
+                sum: f64::max(sum, 0.0),
+                at_ms,
+            },
+            size,
+        ))
     }
 }
 
@@ -391,7 +470,10 @@ fn standing(made: &[Standout]) -> Standing {
             _ => by_hour.push((hour, 1)),
         }
     }
-    let hot_at_ms = made.first().filter(|first| first.is_hot).map(|first| first.ts_ms);
+    let hot_at_ms = made
+        .first()
+        .filter(|first| first.is_hot)
+        .map(|first| first.ts_ms);
     Standing { by_hour, hot_at_ms }
 }
 

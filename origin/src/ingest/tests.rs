@@ -1,0 +1,551 @@
+//! What a client and an operator would notice of the writer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use edgewise_ranking::id_hash;
+use edgewise_wire::api::{Event, EventType};
+use edgewise_wire::counters::Counters;
+
+use super::testing::{NOW_MS, Rig, event, item};
+use super::{
+    Command, EventSource, FollowChange, ImportRow, Limits, Served, SourceHash, SubmitError,
+    WriteError,
+};
+use crate::store::{RedbStore, Store, Table, keys, read};
+
+const HOUR_MS: i64 = keys::HOUR_MS;
+
+fn counters(rig: &Rig, id: &str) -> Counters {
+    read::item(&*rig.read(), id).unwrap().unwrap().counters
+}
+
+#[track_caller]
+fn near(one: f64, other: f64) {
+    assert!(
+        (one - other).abs() <= 1e-12 * other.abs().max(1.0),
+        "{one} is not {other}"
+    );
+}
+
+#[test]
+fn an_id_counts_once_and_the_first_content_wins() {
+    let rig = Rig::new();
+    let first = rig.events(vec![event("e1", EventType::Like, "u", "i")]);
+    assert_eq!((first.accepted, first.duplicate, first.position), (1, 0, 1));
+    let again = rig.events(vec![
+        event("e1", EventType::Share, "u", "i"),
+        event("e2", EventType::Share, "u", "i"),
+        event("e2", EventType::Share, "u", "i"),
+    ]);
+    assert_eq!((again.accepted, again.duplicate, again.position), (1, 2, 2));
+    assert_eq!(
+        counters(&rig, "i"),
+        Counters {
+            likes: 1,
+            shares: 1,
+            ..Counters::default()
+        }
+    );
+    assert_eq!(rig.check().events, 2);
+}
+
+#[test]
+fn an_id_is_forgotten_after_48_hours_and_not_before() {
+    let rig = Rig::new();
+    let like = |id: &str| event(id, EventType::Click, "u", "i");
+    rig.events(vec![like("old")]);
+    rig.clock.advance(48 * HOUR_MS);
+    assert_eq!(rig.events(vec![like("old")]).duplicate, 1);
+    rig.clock.advance(11 * 60_000);
+    assert_eq!(rig.events(vec![like("old")]).accepted, 1);
+    assert_eq!(rig.events(vec![like("old")]).duplicate, 1);
+    rig.check();
+    let mut rows = 0;
+    rig.read()
+        .scan(Table::Dedupe, &crate::store::Range::all(), &mut |_, _| {
+            rows += 1;
+            Ok(std::ops::ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[test]
+fn undo_takes_back_one_of_that_user_and_never_goes_below_zero() {
+    let rig = Rig::new();
+    rig.events(vec![
+        event("1", EventType::Unlike, "u", "i"),
+        event("2", EventType::Like, "u", "i"),
+        event("3", EventType::Like, "u", "i"),
+        event("4", EventType::Like, "v", "i"),
+        event("5", EventType::Unlike, "w", "i"),
+        event("6", EventType::Unlike, "u", "i"),
+    ]);
+    assert_eq!(counters(&rig, "i").likes, 2);
+    rig.events(vec![
+        event("7", EventType::Unlike, "u", "i"),
+        event("8", EventType::Unlike, "u", "i"),
+        event("9", EventType::Unlike, "v", "i"),
+    ]);
+    let state = read::item(&*rig.read(), "i").unwrap().unwrap();
+    assert_eq!(state.counters.likes, 0);
+    state.hot.iter().for_each(|hot| near(hot.sum, 0.0));
+    rig.check();
+}
+
+#[test]
+fn hours_add_up_to_the_total_even_when_a_like_is_taken_back_later() {
+    let rig = Rig::new();
+    rig.events(vec![event("1", EventType::Like, "u", "i")]);
+    rig.clock.advance(3 * HOUR_MS);
+    rig.events(vec![
+        event("2", EventType::Like, "v", "i"),
+        event("3", EventType::Unlike, "u", "i"),
+    ]);
+    let hours = read::hourly(&*rig.read(), "i", 0, u32::MAX).unwrap();
+    let first = keys::hour_of(NOW_MS);
+    let likes: Vec<_> = hours
+        .iter()
+        .map(|(hour, counters)| (hour - first, counters.likes))
+        .collect();
+    assert_eq!(likes, [(0, 0), (3, 1)]);
+    rig.check();
+}
+
+#[test]
+fn views_are_timed_completed_and_without_duration() {
+    let rig = Rig::new();
+    rig.write(Command::UpsertItems(vec![item("i", "a")]));
+    let view = |id: &str, watch_ms, duration_ms| Event {
+        watch_ms,
+        duration_ms,
+        ..event(id, EventType::View, "u", "i")
+    };
+    rig.events(vec![
+        view("1", Some(9_000), None),
+        view("2", Some(8_999), None),
+        view("3", Some(30_000), Some(20_000)),
+        view("4", Some(5_000), Some(0)),
+        view("5", None, Some(20_000)),
+    ]);
+    let counters = counters(&rig, "i");
+    assert_eq!(
+        (
+            counters.views,
+            counters.timed_views,
+            counters.completed_views
+        ),
+        (5, 3, 2)
+    );
+    near(counters.watch_ratio_sum, 0.9 + 0.8999 + 1.0);
+    let user = read::user_state(&*rig.read(), "u", NOW_MS).unwrap();
+    assert_eq!(user.interactions, [(id_hash("a"), 2)]);
+    assert_eq!(user.seen, [(id_hash("i"), NOW_MS)]);
+    rig.check();
+}
+
+#[test]
+fn the_hot_sum_is_the_formula() {
+    let rig = Rig::new();
+    rig.write(Command::UpsertItems(vec![item("i", "a")]));
+    let at = |minutes: i64, event: Event| Event {
+        ts_ms: Some(NOW_MS + minutes * 60_000),
+        ..event
+    };
+    let watched = Event {
+        watch_ms: Some(10_000),
+        ..event("2", EventType::View, "u", "i")
+    };
+    rig.events(vec![
+        at(0, event("1", EventType::View, "u", "i")),
+        at(5, watched),
+        at(20, event("3", EventType::Like, "u", "i")),
+        at(21, event("4", EventType::Like, "u", "i")),
+        at(10, event("5", EventType::Comment, "v", "i")),
+        at(30, event("6", EventType::Share, "v", "i")),
+        at(31, event("7", EventType::Share, "v", "i")),
+        at(40, event("8", EventType::Follow, "v", "i")),
+        at(50, event("9", EventType::Like, "w", "i")),
+        at(55, event("10", EventType::Unlike, "w", "i")),
+        at(60, event("11", EventType::Impression, "w", "i")),
+        at(40, event("12", EventType::Click, "w", "i")),
+    ]);
+    let state = read::item(&*rig.read(), "i").unwrap().unwrap();
+    assert_eq!(state.last_event_ms, NOW_MS + 50 * 60_000);
+    let now = NOW_MS + 90 * 60_000;
+    for (hot, half_life) in state.hot.iter().zip([20.0, 360.0, 2880.0]) {
+        let added = [
+            (0, 0.1),
+            (5, 0.5),
+            (20, 1.0),
+            (10, 2.0),
+            (30, 3.0),
+            (40, 4.0),
+            (40, 0.2),
+        ];
+        let expected: f64 = added
+            .iter()
+            .map(|&(minutes, w)| {
+                w * (-std::f64::consts::LN_2 * f64::from(90 - minutes) / half_life).exp()
+            })
+            .sum();
+        near(hot.at(now, half_life), expected);
+    }
+    rig.check();
+}
+
+#[test]
+fn a_user_far_busier_than_the_others_does_not_move_hot_lists() {
+    let rig = Rig::new();
+    let mut events = Vec::new();
+    for user in 0..40 {
+        let user = format!("u{user}");
+        events.push(event(&format!("{user}-a"), EventType::View, &user, "calm"));
+        events.push(event(&format!("{user}-b"), EventType::Click, &user, "calm"));
+    }
+    for click in 0..100 {
+        events.push(event(
+            &format!("busy-{click}"),
+            EventType::Click,
+            "busy",
+            "pushed",
+        ));
+    }
+    rig.events(events);
+    rig.events(vec![event("late", EventType::Like, "busy", "quiet")]);
+    let state = |id: &str| read::item(&*rig.read(), id).unwrap().unwrap();
+    assert_eq!(state("pushed").counters.clicks, 100);
+    assert!(state("pushed").hot[2].sum < 20.0 * 0.2);
+    assert_eq!(
+        (state("quiet").counters.likes, state("quiet").hot[0].sum),
+        (1, 0.0)
+    );
+    assert_eq!(state("quiet").last_event_ms, 0);
+    rig.check();
+}
+
+#[test]
+fn follows_come_by_event_and_by_operator_and_end() {
+    let rig = Rig::new();
+    rig.write(Command::UpsertItems(vec![item("i", "a")]));
+    rig.events(vec![event("1", EventType::Follow, "u", "i")]);
+    let pairs = vec![
+        ("u".to_owned(), "b".to_owned()),
+        ("u".to_owned(), "a".to_owned()),
+    ];
+    let outcome = rig.write(Command::Follows { add: true, pairs });
+    assert_eq!(outcome.accepted, 2);
+    let follows = |rig: &Rig| {
+        let mut follows = read::user_state(&*rig.read(), "u", NOW_MS).unwrap().follows;
+        follows.sort_unstable();
+        follows
+    };
+    let mut both = vec![id_hash("a"), id_hash("b")];
+    both.sort_unstable();
+    assert_eq!(follows(&rig), both);
+    assert_eq!(
+        read::author_id(&*rig.read(), id_hash("b"))
+            .unwrap()
+            .as_deref(),
+        Some("b")
+    );
+
+    // An unfollow from the author's page takes back the follow made on the item.
+    let unfollow = Event {
+        author: Some("a".to_owned()),
+        ..event("2", EventType::Unfollow, "u", "")
+    };
+    rig.events(vec![unfollow]);
+    assert_eq!(counters(&rig, "i").follows, 0);
+    rig.write(Command::Follows {
+        add: false,
+        pairs: vec![("u".to_owned(), "b".to_owned())],
+    });
+    assert!(follows(&rig).is_empty());
+    let changes: Vec<FollowChange> = rig
+        .seen
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .flat_map(|changes| changes.follows.clone())
+        .collect();
+    let change = |author: &str, follows| FollowChange {
+        user: "u".to_owned(),
+        author: id_hash(author),
+        follows,
+    };
+    assert_eq!(
+        changes,
+        [
+            change("a", true),
+            change("b", true),
+            change("a", false),
+            change("b", false)
+        ]
+    );
+    rig.check();
+}
+
+#[test]
+fn a_hide_names_an_item_or_an_author() {
+    let rig = Rig::new();
+    let author = Event {
+        author: Some("a".to_owned()),
+        ..event("2", EventType::Hide, "u", "")
+    };
+    rig.events(vec![event("1", EventType::Hide, "u", "i"), author]);
+    let user = read::user_state(&*rig.read(), "u", NOW_MS).unwrap();
+    assert_eq!(
+        (user.hidden_items, user.hidden_authors),
+        (vec![id_hash("i")], vec![id_hash("a")])
+    );
+    assert_eq!(counters(&rig, "i").hides, 1);
+    rig.check();
+}
+
+#[test]
+fn items_are_written_deleted_and_written_again() {
+    let rig = Rig::new();
+    rig.events(vec![event("1", EventType::Click, "u", "i")]);
+    let state = |rig: &Rig| read::item(&*rig.read(), "i").unwrap().unwrap();
+    assert_eq!((state(&rig).item, state(&rig).first_written), (None, None));
+    rig.write(Command::UpsertItems(vec![item("i", "a")]));
+    let position = rig
+        .write(Command::UpsertItems(vec![item("i", "a")]))
+        .position;
+    assert_eq!(position, 2, "the same facts again are no change");
+    assert_eq!(state(&rig).item.as_deref(), Some(&item("i", "a")));
+    rig.clock.advance(1_000);
+    assert_eq!(rig.write(Command::DeleteItem("i".to_owned())).accepted, 1);
+    assert_eq!(rig.write(Command::DeleteItem("i".to_owned())).duplicate, 1);
+    assert_eq!(
+        rig.write(Command::DeleteItem("j".to_owned()))
+            .rejected
+            .len(),
+        1
+    );
+    assert_eq!(state(&rig).deleted_at_ms, Some(NOW_MS + 1_000));
+    assert_eq!(state(&rig).counters.clicks, 1);
+    rig.clock.advance(1_000);
+    rig.write(Command::UpsertItems(vec![item("i", "a")]));
+    assert_eq!(state(&rig).deleted_at_ms, None);
+    assert_eq!(state(&rig).first_written.unwrap().wall_ms, NOW_MS + 2_000);
+    let mut items = 0;
+    read::all_items(&*rig.read(), &mut |_| items += 1).unwrap();
+    assert_eq!(items, 1);
+    rig.check();
+}
+
+#[test]
+fn an_import_resumes_where_it_stopped_and_a_second_run_does_nothing() {
+    let rig = Rig::new();
+    let source = SourceHash([7; 32]);
+    let row = |ordinal| ImportRow {
+        ordinal,
+        events: vec![
+            Event {
+                ts_ms: Some(1_000),
+                ..event("", EventType::Impression, "u", "i")
+            },
+            Event {
+                ts_ms: Some(1_000),
+                ..event("", EventType::Like, "u", "i")
+            },
+        ],
+    };
+    let import = |from, to| Command::Import {
+        source,
+        rows: (from..to).map(row).collect(),
+    };
+    rig.write(import(0, 3));
+    assert_eq!(read::import_position(&*rig.read(), &source).unwrap(), 3);
+    let outcome = rig.write(import(1, 5));
+    assert_eq!((outcome.accepted, outcome.duplicate), (4, 4));
+    assert_eq!(rig.write(import(0, 5)).duplicate, 10);
+    let counters = counters(&rig, "i");
+    assert_eq!((counters.impressions, counters.likes), (5, 5));
+    assert_eq!(rig.check().events, 10);
+}
+
+#[test]
+fn colliding_ids_are_refused_by_name() {
+    let rig = Rig::new();
+    // No two short ids are known to collide: another id is put under the hash instead.
+    rig.store
+        .write(&mut |tx| {
+            let author = crate::store::record::Record::encode(&"other".to_owned());
+            tx.put(Table::Authors, &keys::number(id_hash("a")), &author)
+        })
+        .unwrap();
+    let outcome = rig.write(Command::UpsertItems(vec![item("i", "a"), item("j", "b")]));
+    assert_eq!(outcome.accepted, 1);
+    assert_eq!(outcome.rejected[0].index, 0);
+    assert!(outcome.rejected[0].reason.contains("collides"));
+    let follow = Event {
+        author: Some("a".to_owned()),
+        ..event("1", EventType::Follow, "u", "i")
+    };
+    assert_eq!(rig.events(vec![follow]).rejected.len(), 1);
+    assert!(
+        !read::user_state(&*rig.read(), "u", NOW_MS).unwrap().known,
+        "nothing was applied"
+    );
+}
+
+#[test]
+fn changes_name_what_a_commit_touched_before_the_reply() {
+    let rig = Rig::new();
+    rig.write(Command::UpsertItems(vec![item("i", "a")]));
+    rig.events(vec![
+        event("1", EventType::Like, "u", "i"),
+        event("2", EventType::Hide, "u", "j"),
+    ]);
+    let seen = rig.seen.0.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert!(seen[0].items[0].item.is_some());
+    let touched: Vec<_> = seen[1]
+        .items
+        .iter()
+        .map(|state| state.id.as_str())
+        .collect();
+    assert!(touched.contains(&"i") && touched.contains(&"j"));
+    assert!(seen[1].items.iter().all(|state| state.item.is_none()));
+    assert_eq!(seen[1].users, ["u"]);
+    assert_eq!(
+        seen[1].hides,
+        [("u".to_owned(), super::Hidden::Item(id_hash("j")))]
+    );
+    assert_eq!((seen[1].position, rig.writer.position()), (3, 3));
+}
+
+#[test]
+fn applied_interactions_are_the_last_64_newest_first() {
+    let rig = Rig::new();
+    let clicks = (0..70).map(|n| event(&format!("e{n}"), EventType::Click, "u", "i"));
+    rig.events(clicks.collect());
+    let user = read::user_state(&*rig.read(), "u", NOW_MS).unwrap();
+    assert_eq!(user.applied_events.len(), 64);
+    assert_eq!(user.applied_events[0], edgewise_ranking::short_hash("e69"));
+    assert_eq!(user.applied_events[63], edgewise_ranking::short_hash("e6"));
+    rig.check();
+}
+
+#[test]
+fn served_items_are_logged_and_count_nothing() {
+    let rig = Rig::new();
+    let served = Served {
+        request_id: "0".repeat(32),
+        user: Some("nobody".to_owned()),
+        item: "i".to_owned(),
+        position: 10,
+        propensity: 0.02,
+    };
+    assert_eq!(rig.write(Command::Served(vec![served])).position, 1);
+    assert!(read::item(&*rig.read(), "i").unwrap().is_none());
+    rig.check();
+}
+
+#[test]
+fn a_failed_commit_is_tried_again_and_counts_once() {
+    let rig = Rig::new();
+    rig.store.fail_before.store(1, Ordering::Relaxed);
+    rig.store.fail_after.store(1, Ordering::Relaxed);
+    let outcome = rig.events(vec![event("1", EventType::Like, "u", "i")]);
+    assert_eq!(outcome.accepted + outcome.duplicate, 1);
+    assert_eq!(counters(&rig, "i").likes, 1);
+    assert!(rig.writer.is_running());
+    rig.check();
+}
+
+#[test]
+fn a_disk_that_stays_full_stops_the_writer_and_loses_nothing() {
+    let mut rig = Rig::new();
+    rig.events(vec![event("1", EventType::Like, "u", "i")]);
+    rig.store.fail_before.store(3, Ordering::Relaxed);
+    let like = || vec![event("2", EventType::Like, "v", "i")];
+    let command = Command::Events {
+        events: like(),
+        source: EventSource::Edge,
+    };
+    assert!(matches!(
+        rig.writer.write(command),
+        Err(WriteError::Store(_))
+    ));
+    assert_eq!(counters(&rig, "i").likes, 1);
+    rig.writer.stop();
+    assert!(!rig.writer.is_running());
+    let refused = rig.writer.submit(Command::DeleteUser("u".to_owned()));
+    assert_eq!(refused.unwrap_err(), SubmitError::Stopped);
+    rig.restart();
+    assert_eq!(rig.events(like()).accepted, 1);
+    assert_eq!(counters(&rig, "i").likes, 2);
+    rig.check();
+}
+
+/// Holds up the writer until the test lets go.
+struct Gate(std::sync::Mutex<()>);
+
+impl super::Subscriber for Gate {
+    fn committed(&self, _changes: &super::Changes) {
+        drop(self.0.lock().unwrap());
+    }
+}
+
+#[test]
+fn a_full_queue_says_so_and_stopping_commits_what_waits() {
+    let store: Arc<dyn Store> = Arc::new(RedbStore::in_memory().unwrap());
+    let limits = Limits {
+        queue_commands: 2,
+        ..Limits::default()
+    };
+    let hot = edgewise_ranking::RankingConfig::default().hot;
+    let config = super::WriterConfig { hot, limits };
+    let gate = Arc::new(Gate(std::sync::Mutex::new(())));
+    let clock = crate::clock::Clock::manual(NOW_MS);
+    let held = gate.0.lock().unwrap();
+    let subscriber = Arc::clone(&gate) as _;
+    let writer = super::Writer::start(Arc::clone(&store), clock, &config, subscriber).unwrap();
+    let submit = |n: u32| {
+        let events = vec![event(&n.to_string(), EventType::Like, &n.to_string(), "i")];
+        writer.submit(Command::Events {
+            events,
+            source: EventSource::Public,
+        })
+    };
+    let mut replies = Vec::new();
+    let mut n = 0;
+    let refused = loop {
+        n += 1;
+        match submit(n) {
+            Ok(reply) => replies.push(reply),
+            Err(error) => break error,
+        }
+        // Once the writer waits at the gate with the first, two more fit.
+        assert!(n < 1_000);
+    };
+    assert_eq!(refused, SubmitError::Overloaded);
+    drop(held);
+    writer.stop();
+    let accepted = replies.len() as u32;
+    for reply in replies {
+        assert_eq!(reply.blocking_recv().unwrap().unwrap().accepted, 1);
+    }
+    let state = read::item(&*store.read().unwrap(), "i").unwrap().unwrap();
+    assert_eq!(state.counters.likes, accepted);
+}
+
+#[test]
+fn a_new_hot_configuration_makes_the_sums_again() {
+    let mut rig = Rig::new();
+    rig.events(vec![
+        event("1", EventType::Like, "u", "i"),
+        event("2", EventType::Click, "u", "i"),
+    ]);
+    rig.config.hot.like = 10.0;
+    rig.restart();
+    let state = read::item(&*rig.read(), "i").unwrap().unwrap();
+    near(state.hot[0].sum, 10.2);
+    rig.check();
+}
