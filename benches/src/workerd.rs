@@ -162,7 +162,7 @@ const main :Workerd.Worker = (
     );
     let path = place.join("config.capnp");
     fs::write(&path, config)?;
-    let mut command = Command::new(root().join("node_modules/@cloudflare/workerd-linux-64/bin/workerd"));
+    let mut command = Command::new(root().join("node_modules/.bin/workerd"));
     command.arg("serve").arg(&path);
     Server::start(command, port, &place.join("workerd.log"))
 }

@@ -49,7 +49,8 @@ fn node_packages() -> Result<()> {
     }
     eprintln!("setup: installing Node packages (about a minute the first time)");
     let mut install = Command::new("npm");
-    install.args(["ci", "--no-audit", "--no-fund"]).current_dir(paths::root());
+    // Not `npm ci`: it refuses a lock file made where a package of another platform was missing.
+    install.args(["install", "--no-save", "--no-audit", "--no-fund"]).current_dir(paths::root());
     run_quietly("install the Node packages with npm (is Node.js installed?)", &mut install)?;
     std::fs::write(stamp, lock)?;
     Ok(())

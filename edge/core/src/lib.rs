@@ -29,6 +29,7 @@ pub mod effect;
 pub mod frame;
 pub mod limits;
 pub mod request;
+pub mod warm;
 
 mod answer;
 mod context;

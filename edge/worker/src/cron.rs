@@ -1,6 +1,6 @@
 //! Every two minutes: warm bundles into KV, and dead letters back onto the queue.
 
-use edgewise_edge_core::envelope;
+use edgewise_edge_core::warm::WarmBundle;
 use serde::Deserialize;
 use worker::{Date, Env, Result, console_log};
 
@@ -25,15 +25,14 @@ pub(crate) async fn warm(env: &Env) -> Result<()> {
     let kv = env.kv("EDGEWISE_KV")?;
     let mut pushed = 0;
     for user in warm.users.iter().take(WARM_USERS_MAX) {
-        let path = format!("/internal/v1/candidates/{}", envelope::path_segment(user));
-        let mut answer = origin::get(env, &path).await?;
+        let bundle = WarmBundle::of(user);
+        let mut answer = origin::get(env, &bundle.path()).await?;
         if answer.status_code() != 200 {
             continue;
         }
-        let stored_at_ms = Date::now().as_millis();
-        let value = envelope::wrap(envelope::BUNDLE, stored_at_ms, &answer.bytes().await?);
-        let key = envelope::bundle_key(user);
-        kv.put_bytes(&key, &value)?.expiration_ttl(BUNDLE_TTL_S).execute().await?;
+        let now_ms = i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX);
+        let value = bundle.stored(now_ms, &answer.bytes().await?);
+        kv.put_bytes(&bundle.key(), &value)?.expiration_ttl(BUNDLE_TTL_S).execute().await?;
         pushed += 1;
     }
     console_log!("warmed {pushed} bundles");

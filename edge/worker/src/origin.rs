@@ -1,5 +1,6 @@
 //! Requests to the origin's internal routes.
 
+use worker::worker_sys::web_sys;
 use worker::{AbortSignal, Env, Fetch, Headers, Method, Request, RequestInit, Response, Result};
 
 /// Longest wait for the origin, ms: nobody waits for these answers.
@@ -25,6 +26,6 @@ async fn send(env: &Env, method: Method, path: &str, body: Option<&str>) -> Resu
     init.with_method(method).with_headers(headers);
     init.with_body(body.map(Into::into));
     let request = Request::new_with_init(&format!("{base}{path}"), &init)?;
-    let signal: AbortSignal = AbortSignal::timeout(TIMEOUT_MS);
+    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS));
     Fetch::Request(request).send_with_signal(&signal).await
 }
