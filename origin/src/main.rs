@@ -1,2 +1,19 @@
-//! placeholder
-fn main() {}
+//! Binary `edgewise`: parses the command line, runs the command, says what went wrong.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use edgewise_origin::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    // Clap answers usage errors itself, with exit code 2.
+    let cli = Cli::parse();
+    match cli::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if cli::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

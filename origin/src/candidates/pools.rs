@@ -1,0 +1,108 @@
+//! What sources F2 and F5 share between all users, sorted once for many bundles.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use edgewise_ranking::hot::hot_key;
+use edgewise_ranking::{HotWindow, RankingConfig};
+
+use crate::catalogue::{Catalogue, Entry};
+
+/// Most trending items kept: far over F2's cap, so that a user who saw many still gets 200.
+const TRENDING_MAX: usize = 4_096;
+/// Most items with events in F2's window that are looked at.
+const TRENDING_SCAN_MAX: usize = 200_000;
+/// Most new items that F5 draws from, newest first.
+const EXPLORE_MAX: usize = 20_000;
+/// Pools are sorted again once they are this old and the catalogue moved on, wall ms.
+const REFRESH_AFTER_MS: i64 = 500;
+/// ... and once they are this old in any case: windows move.
+const REFRESH_IDLE_MS: i64 = 10_000;
+
+/// Trending and new items at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    made_at_ms: i64,
+    position: u64,
+    /// By hot score of the day, hottest first.
+    pub(crate) trending: Vec<Arc<Entry>>,
+    /// Created in the window with few impressions, newest first.
+    pub(crate) explore: Vec<Arc<Entry>>,
+}
+
+/// The current [`Shared`], made anew when asked for and overtaken.
+#[derive(Debug, Default)]
+pub(crate) struct SharedPools {
+    current: ArcSwap<Shared>,
+    making: Mutex<()>,
+}
+
+impl SharedPools {
+    pub(crate) fn get(
+        &self,
+        catalogue: &Catalogue,
+        config: &RankingConfig,
+        wall_ms: i64,
+        domain_ms: i64,
+    ) -> Arc<Shared> {
+        let current = self.current.load_full();
+        if is_current(&current, catalogue, wall_ms) {
+            return current;
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load_full();
+        if is_current(&current, catalogue, wall_ms) {
+            return current;
+        }
+        let made = Arc::new(make(catalogue, config, wall_ms, domain_ms));
+        self.current.store(Arc::clone(&made));
+        made
+    }
+}
+
+fn is_current(shared: &Shared, catalogue: &Catalogue, wall_ms: i64) -> bool {
+    let limit_ms = if shared.position == catalogue.position() {
+        REFRESH_IDLE_MS
+    } else {
+        REFRESH_AFTER_MS
+    };
+    (0..limit_ms).contains(&(wall_ms - shared.made_at_ms))
+}
+
+fn make(catalogue: &Catalogue, config: &RankingConfig, wall_ms: i64, domain_ms: i64) -> Shared {
+    let position = catalogue.position();
+    let sources = &config.sources;
+    let window_ms = i64::from(sources.trending_window_hours) * 3_600_000;
+    let touched = catalogue.with_events_since(domain_ms - window_ms, TRENDING_SCAN_MAX);
+    let day = HotWindow::Day as usize;
+    let half_life = config.hot.half_life_minutes[day];
+    let mut trending: Vec<(f64, Arc<Entry>)> = touched
+        .into_iter()
+        .map(|entry| (hot_key(entry.hot[day], half_life), entry))
+        .filter(|(key, _)| key.is_finite())
+        .collect();
+    keep_best(&mut trending, TRENDING_MAX);
+    let window_ms = i64::from(sources.explore_window_hours) * 3_600_000;
+    let mut explore = catalogue.created_since(domain_ms - window_ms, EXPLORE_MAX);
+    explore.retain(|entry| entry.counters.impressions < sources.explore_impressions);
+    let trending = trending.into_iter().map(|(_, entry)| entry).collect();
+    Shared {
+        made_at_ms: wall_ms,
+        position,
+        trending,
+        explore,
+    }
+}
+
+/// Keeps the `cap` entries with the highest scores, highest first, ties ascending by id.
+pub(crate) fn keep_best(scored: &mut Vec<(f64, Arc<Entry>)>, cap: usize) {
+    let order = |a: &(f64, Arc<Entry>), b: &(f64, Arc<Entry>)| {
+        b.0.total_cmp(&a.0)
+            .then_with(|| a.1.facts.id.cmp(&b.1.facts.id))
+    };
+    if scored.len() > cap && cap > 0 {
+        scored.select_nth_unstable_by(cap - 1, order);
+    }
+    scored.truncate(cap);
+    scored.sort_unstable_by(order);
+}

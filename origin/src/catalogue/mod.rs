@@ -1,0 +1,253 @@
+//! The catalogue in memory: items with their counters, and the indexes that sources read.
+//!
+//! It is loaded from the store at start and follows every commit before the commit
+//! is answered. Readers take entries out under a short lock and work outside it, so
+//! that a slow reader never holds up ingest.
+
+mod index;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use edgewise_ranking::{HotSum, Kind, id_hash};
+use edgewise_wire::api::Item;
+use edgewise_wire::counters::Counters;
+
+use index::Index;
+
+use crate::ingest::ItemState;
+
+/// What ranking and lists need of an item. Title, picture and link stay in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Item id.
+    pub id: String,
+    /// XXH3-64 of `id`.
+    pub hash: u64,
+    /// Author id.
+    pub author: String,
+    /// XXH3-64 of `author`.
+    pub author_hash: u64,
+    /// Domain time of creation, Unix ms.
+    pub created_at_ms: i64,
+    /// What it is.
+    pub kind: Kind,
+    /// Duration, ms; 0 where it has none.
+    pub duration_ms: u32,
+    /// Region label.
+    pub region: Option<String>,
+    /// Language label.
+    pub language: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+}
+
+impl From<&Item> for Facts {
+    fn from(item: &Item) -> Self {
+        Self {
+            id: item.id.clone(),
+            hash: id_hash(&item.id),
+            author: item.author.clone(),
+            author_hash: id_hash(&item.author),
+            created_at_ms: item.created_at_ms,
+            kind: item
+                .kind
+                .as_deref()
+                .and_then(Kind::from_name)
+                .unwrap_or_default(),
+            duration_ms: item.duration_ms.unwrap_or(0),
+            region: item.region.clone(),
+            language: item.language.clone(),
+            tags: item.tags.clone(),
+        }
+    }
+}
+
+/// An item as it is now: replaced, never changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// What it is.
+    pub facts: Arc<Facts>,
+    /// All-time counters.
+    pub counters: Counters,
+    /// Hot sums by `HotWindow`.
+    pub hot: [HotSum; 3],
+    /// Domain time of its newest event that moved hot lists, Unix ms; 0 where there is none.
+    pub last_event_ms: i64,
+    /// Wall time its facts were first written at, Unix ms.
+    pub first_written_ms: i64,
+}
+
+/// An item that a commit touched lately.
+#[derive(Clone, Debug)]
+pub struct Touched {
+    /// The item.
+    pub entry: Arc<Entry>,
+    /// Wall time of the last commit that touched it, Unix ms.
+    pub touched_ms: i64,
+}
+
+/// All items that are not deleted.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    index: RwLock<Index>,
+}
+
+impl Catalogue {
+    /// Takes over what a commit changed, at wall time `wall_ms`.
+    pub fn apply(&self, items: &[ItemState], position: u64, wall_ms: i64) {
+        // Facts are built before the lock: readers wait for index updates only.
+        let facts: Vec<Option<Arc<Facts>>> = items.iter().map(facts_of).collect();
+        let mut index = self.write();
+        for (state, facts) in items.iter().zip(facts) {
+            index.put(state, facts, wall_ms);
+        }
+        index.position = index.position.max(position);
+    }
+
+    /// Adds an item at start; `touched_ms` is the wall time it was last touched at.
+    pub fn load(&self, state: &ItemState, touched_ms: i64) {
+        self.write().put(state, facts_of(state), touched_ms);
+    }
+
+    /// Sets the position of the event log that the loaded items are of.
+    pub fn set_position(&self, position: u64) {
+        self.write().position = position;
+    }
+
+    /// The item with this hash.
+    #[must_use]
+    pub fn get(&self, hash: u64) -> Option<Arc<Entry>> {
+        self.read().get(hash).cloned()
+    }
+
+    /// The items with these hashes, in their order; unknown ones are left out.
+    #[must_use]
+    pub fn get_many(&self, hashes: impl Iterator<Item = u64>) -> Vec<Arc<Entry>> {
+        let index = self.read();
+        hashes.filter_map(|hash| index.get(hash).cloned()).collect()
+    }
+
+    /// Items by `author` created at or after `since_ms`, newest first, at most `cap`.
+    #[must_use]
+    pub fn by_author(&self, author: u64, since_ms: i64, cap: usize) -> Vec<Arc<Entry>> {
+        self.read()
+            .by_author(author, since_ms)
+            .take(cap)
+            .cloned()
+            .collect()
+    }
+
+    /// Items by any of `authors` created at or after `since_ms`: at most `cap_each` an author
+    /// and `cap` in all, newest first within an author.
+    #[must_use]
+    pub fn by_authors(
+        &self,
+        authors: &[u64],
+        since_ms: i64,
+        cap_each: usize,
+        cap: usize,
+    ) -> Vec<Arc<Entry>> {
+        let mut found = Vec::new();
+        // A lock for a few authors at a time: a user may follow thousands.
+        for some in authors.chunks(64) {
+            let index = self.read();
+            for &author in some {
+                let room = cap.saturating_sub(found.len()).min(cap_each);
+                found.extend(index.by_author(author, since_ms).take(room).cloned());
+            }
+            if found.len() >= cap {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Items with an event at or after `since_ms`, latest event first, at most `cap`.
+    #[must_use]
+    pub fn with_events_since(&self, since_ms: i64, cap: usize) -> Vec<Arc<Entry>> {
+        self.read().by_event(since_ms).take(cap).cloned().collect()
+    }
+
+    /// Items created at or after `since_ms`, newest first, at most `cap`.
+    #[must_use]
+    pub fn created_since(&self, since_ms: i64, cap: usize) -> Vec<Arc<Entry>> {
+        self.read()
+            .by_created(since_ms)
+            .take(cap)
+            .cloned()
+            .collect()
+    }
+
+    /// Items that commits touched at or after wall time `since_ms`, latest first, at most `cap`,
+    /// and how many more there are.
+    #[must_use]
+    pub fn touched_since(&self, since_ms: i64, cap: usize) -> (Vec<Touched>, usize) {
+        let index = self.read();
+        let found: Vec<Touched> = index.touched(since_ms).take(cap).collect();
+        let more = if found.len() < cap {
+            0
+        } else {
+            index.touched(since_ms).skip(cap).count()
+        };
+        (found, more)
+    }
+
+    /// Forgets which items were touched before wall time `before_ms`.
+    pub fn forget_touched(&self, before_ms: i64) {
+        self.write().forget_touched(before_ms);
+    }
+
+    /// XXH3-64 of the items deleted at or after wall time `since_ms`, ascending, at most `cap`:
+    /// the latest.
+    #[must_use]
+    pub fn tombstones(&self, since_ms: i64, cap: usize) -> Vec<u64> {
+        let mut hashes: Vec<u64> = self.read().tombstones(since_ms).take(cap).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
+    /// Forgets deletions before wall time `before_ms`.
+    pub fn forget_tombstones(&self, before_ms: i64) {
+        self.write().forget_tombstones(before_ms);
+    }
+
+    /// Number of items.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    /// Whether there is no item.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Position of the event log the catalogue is at.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.read().position
+    }
+
+    /// The catalogue's mean watch ratio, prior of `completion`; 0.5 where there is no timed view.
+    #[must_use]
+    pub fn completion_prior(&self) -> f64 {
+        self.read().completion_prior()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        // A panic while the lock was held is a bug that a test has to find; serving goes on.
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn facts_of(state: &ItemState) -> Option<Arc<Facts>> {
+    state
+        .item
+        .as_deref()
+        .map(|item| Arc::new(Facts::from(item)))
+}

@@ -1,0 +1,179 @@
+//! `GET /api/v1/feed`: from a bundle and the overlay to a page.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use edgewise_cache::Lifetime;
+use edgewise_serving::session::{self, subject_of};
+use edgewise_serving::{FeedInput, FeedOutcome, Prepared, SessionStatus, feed as serving, hot};
+use edgewise_wire::api::Rung;
+use edgewise_wire::cursor::Cursor;
+use edgewise_wire::params::FeedParams;
+use edgewise_wire::problem::Problem;
+use edgewise_wire::session::Session;
+use metrics::counter;
+
+use super::answer::{self, Source};
+use super::{Failure, Service, identity};
+use crate::candidates::{Cached, Segment};
+use crate::ingest::{Command, Served};
+use crate::lists::hot::Filter;
+use crate::origin::Origin;
+use crate::telemetry;
+
+/// A request for a page, validated.
+struct Asked {
+    params: FeedParams,
+    user: Option<String>,
+    cursor: Option<Cursor>,
+    session: Session,
+    session_status: SessionStatus,
+    request_id: [u8; 16],
+    wall_ms: i64,
+}
+
+struct Answered {
+    outcome: FeedOutcome,
+    rung: Rung,
+    age_ms: i64,
+}
+
+/// The route.
+pub(super) async fn feed(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let params = FeedParams::parse(query.as_deref().unwrap_or(""))?;
+    let origin = service.origin()?;
+    let wall_ms = origin.clock.wall_ms();
+    let subject = identity::subject(&headers, &origin.keys, wall_ms)?;
+    let user = identity::agree(
+        subject.as_deref(),
+        params.user.as_deref(),
+        service.plain_user,
+    )?;
+    let subject = subject_of(user.as_deref());
+    let token = params.cursor.as_deref();
+    let cursor = token
+        .map(|token| Cursor::decode(token, &origin.keys, subject))
+        .transpose()
+        .map_err(Problem::cursor)?;
+    let token = params.session.as_deref();
+    let (session, session_status) = session::open(token, &origin.keys, subject, wall_ms);
+    let request_id = rand::random();
+    let asked = Asked {
+        params,
+        user,
+        cursor,
+        session,
+        session_status,
+        request_id,
+        wall_ms,
+    };
+    let answered = service.blocking(move |origin| page(origin, &asked)).await?;
+    let source = Source {
+        lifetime: Lifetime::FEED,
+        age_ms: (answered.age_ms > 0).then_some(answered.age_ms),
+        cache_tag: None,
+        rung: Some(answered.rung),
+    };
+    Ok(answer::public(&headers, &source, answered.outcome.body))
+}
+
+fn page(origin: &Origin, asked: &Asked) -> Result<Answered, Failure> {
+    let overlay = origin.overlay.current();
+    let (cached, rung) = candidates(origin, asked)?;
+    let age_ms = (asked.wall_ms - cached.made_at_ms).max(0);
+    let domain_ms = origin.clock.domain_ms();
+    let input = FeedInput {
+        params: &asked.params,
+        user: asked.user.as_deref(),
+        session: &asked.session,
+        session_status: asked.session_status,
+        cursor: asked.cursor.as_ref(),
+        overlay: Some(&overlay.overlay),
+        config: &origin.model.config,
+        model: &origin.model.model,
+        keys: &origin.keys,
+        wall_ms: asked.wall_ms,
+        domain_ms,
+        request_id: asked.request_id,
+        rung,
+    };
+    let mut answered = Answered {
+        outcome: serving::answer(&mut cached.prepared(), &input),
+        rung,
+        age_ms,
+    };
+    // A pool without a candidate: the hot list of the week is better than nothing.
+    if answered.outcome.items == 0 && rung == Rung::Segment && asked.cursor.is_none() {
+        let params = &asked.params;
+        let filter = Filter::of(
+            params.region.as_deref(),
+            params.language.as_deref(),
+            params.tag.as_deref(),
+        );
+        let list = origin
+            .hot
+            .load()
+            .get(edgewise_ranking::HotWindow::Week, &filter);
+        let config = &origin.model.config;
+        let bundle = hot::as_bundle(&list.list, Some(&overlay.overlay), config, domain_ms);
+        let input = FeedInput {
+            rung: Rung::Hot,
+            ..input
+        };
+        let outcome = serving::answer(&mut Prepared::new(bundle), &input);
+        if outcome.items > 0 {
+            answered = Answered {
+                outcome,
+                rung: Rung::Hot,
+                age_ms: 0,
+            };
+        }
+    }
+    counter!(telemetry::FEEDS_TOTAL, "rung" => answered.rung.name()).increment(1);
+    let degradations = u64::from(answered.outcome.degradations);
+    counter!(telemetry::DEGRADATIONS_TOTAL).increment(degradations);
+    log_served(origin, asked, &answered.outcome);
+    Ok(answered)
+}
+
+/// The best candidates there are: the user's, else the segment's.
+fn candidates(origin: &Origin, asked: &Asked) -> Result<(Arc<Cached>, Rung), Failure> {
+    if let Some(user) = &asked.user {
+        let cached = origin.bundles.user(user)?;
+        let age_ms = asked.wall_ms - cached.made_at_ms;
+        let fresh_ms = i64::from(Lifetime::FEED.fresh_s) * 1_000;
+        let rung = if age_ms <= fresh_ms {
+            Rung::Personal
+        } else {
+            Rung::PersonalStale
+        };
+        return Ok((cached, rung));
+    }
+    let params = &asked.params;
+    let segment = Segment::of(params.language.as_deref(), params.region.as_deref());
+    Ok((origin.bundles.segment(&segment), Rung::Segment))
+}
+
+/// Logs what was drawn for explore slots. Nobody waits for it: a full queue drops it.
+fn log_served(origin: &Origin, asked: &Asked, outcome: &FeedOutcome) {
+    if outcome.served.is_empty() {
+        return;
+    }
+    let slot = |slot: &edgewise_serving::ServedSlot| Served {
+        request_id: slot.request_id.clone(),
+        user: asked.user.clone(),
+        item: slot.item.clone(),
+        position: slot.position,
+        propensity: slot.propensity,
+    };
+    let served = outcome.served.iter().map(slot).collect();
+    if origin.writer.submit(Command::Served(served)).is_err() {
+        counter!(telemetry::INGEST_OVERLOADED_TOTAL).increment(1);
+    }
+}

@@ -1,0 +1,204 @@
+//! HTTP: public, internal and admin routes over one [`Service`].
+
+mod admin;
+mod answer;
+pub mod connections;
+mod events;
+mod feed;
+mod identity;
+mod internal;
+mod layers;
+mod lists;
+mod probes;
+mod problem;
+mod rate;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post, put};
+use edgewise_wire::limits::{EVENTS_BYTES_MAX, INTERNAL_BYTES_MAX, ITEMS_BYTES_MAX};
+use edgewise_wire::problem::Problem;
+use tokio::sync::Semaphore;
+use tower_http::limit::RequestBodyLimitLayer;
+
+use crate::config::{Config, PlainUser};
+use crate::origin::Origin;
+pub(crate) use admin::ImportCommand;
+pub use identity::AdminToken;
+pub use problem::Failure;
+use rate::RateLimiter;
+
+/// Seconds after which a server that is starting or stopping is worth another try.
+const RETRY_S: u32 = 1;
+/// Largest body of an admin command, bytes.
+const COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Largest body of a follows upsert, bytes.
+const FOLLOWS_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the routes share. It answers probes before the data is loaded.
+pub struct Service {
+    origin: OnceLock<Arc<Origin>>,
+    draining: AtomicBool,
+    admin_token: AdminToken,
+    plain_user: bool,
+    allow_origins: Vec<String>,
+    request_timeout: Duration,
+    rate: Option<RateLimiter>,
+    /// Requests that may be on blocking threads at once.
+    blocking: Arc<Semaphore>,
+}
+
+impl Service {
+    /// A service that has no data yet.
+    #[must_use]
+    pub fn new(config: &Config, admin_token: AdminToken) -> Arc<Self> {
+        let limits = &config.limits;
+        Arc::new(Self {
+            origin: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            admin_token,
+            plain_user: config.auth.plain_user == PlainUser::Allow,
+            allow_origins: config.serve.allow_origins.clone(),
+            request_timeout: Duration::from_millis(limits.request_timeout_ms),
+            rate: RateLimiter::new(limits.rate_per_s, limits.rate_burst),
+            blocking: Arc::new(Semaphore::new(limits.store_concurrency)),
+        })
+    }
+
+    /// The data is loaded: from now on routes answer.
+    pub fn loaded(&self, origin: Arc<Origin>) {
+        let _ = self.origin.set(origin);
+    }
+
+    /// The server is about to stop: it is not ready any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The loaded origin.
+    ///
+    /// # Errors
+    ///
+    /// 503 while it is loading.
+    fn origin(&self) -> Result<&Arc<Origin>, Failure> {
+        self.origin
+            .get()
+            .ok_or_else(|| Problem::unavailable("the server is loading its data", RETRY_S).into())
+    }
+
+    /// Runs `work` on a blocking thread, of which there are only so many.
+    ///
+    /// # Errors
+    ///
+    /// `work`'s own, 503 while loading, 500 where it panicked.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Origin>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let origin = Arc::clone(self.origin()?);
+        let permit = Arc::clone(&self.blocking).acquire_owned().await;
+        let permit = permit.map_err(|closed| Failure::internal(&closed))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&origin)
+        });
+        done.await
+            .unwrap_or_else(|panic| Err(Failure::internal(&panic)))
+    }
+}
+
+/// Routes of the public listener; internal and admin routes need the admin token.
+pub fn public_router(service: &Arc<Service>) -> Router {
+    let limited = |bytes| RequestBodyLimitLayer::new(bytes);
+    let router = Router::new()
+        .route("/api/v1/feed", get(feed::feed))
+        .route("/api/v1/hot/trending", get(lists::trending))
+        .route("/api/v1/similar/{item}", get(lists::similar))
+        .route("/api/v1/discover/suggested-users", get(lists::suggested))
+        .route("/api/v1/items", get(lists::items))
+        .route(
+            "/api/v1/events",
+            post(events::public).layer(limited(EVENTS_BYTES_MAX + 1)),
+        )
+        .route("/openapi.json", get(probes::openapi))
+        .merge(probes())
+        .merge(private(service));
+    layers::wrap(router, service, true)
+}
+
+/// Routes of the admin listener: metrics, probes, internal and admin routes.
+pub fn admin_router(service: &Arc<Service>) -> Router {
+    let router = Router::new()
+        .route("/metrics", get(probes::metrics))
+        .merge(probes())
+        .merge(private(service));
+    layers::wrap(router, service, false)
+}
+
+fn probes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/healthz", get(probes::health))
+        .route("/version", get(probes::version))
+}
+
+/// Routes that need the admin token.
+fn private(service: &Arc<Service>) -> Router<Arc<Service>> {
+    let limited = |bytes| RequestBodyLimitLayer::new(bytes);
+    Router::new()
+        .route("/internal/v1/candidates/{user}", get(internal::candidates))
+        .route("/internal/v1/pools/{segment}", get(internal::pool))
+        .route("/internal/v1/overlay", get(internal::overlay))
+        .route("/internal/v1/lists/hot", get(internal::hot))
+        .route("/internal/v1/similar/{item}", get(internal::similar))
+        .route("/internal/v1/suggested/{user}", get(internal::suggested))
+        .route("/internal/v1/items", get(internal::items))
+        .route("/internal/v1/warm", get(internal::warm))
+        .route("/internal/v1/model", get(internal::model))
+        .route("/internal/v1/models/{version}", get(internal::snapshot))
+        .route(
+            "/internal/v1/events",
+            post(events::internal).layer(limited(INTERNAL_BYTES_MAX + 1)),
+        )
+        .route(
+            "/admin/v1/items",
+            put(admin::upsert_items).layer(limited(ITEMS_BYTES_MAX + 1)),
+        )
+        .route(
+            "/admin/v1/items/{id}",
+            get(admin::item).delete(admin::delete_item),
+        )
+        .route(
+            "/admin/v1/follows",
+            put(admin::add_follows)
+                .delete(admin::remove_follows)
+                .layer(limited(FOLLOWS_BYTES_MAX)),
+        )
+        .route("/admin/v1/users/{user}", delete(admin::delete_user))
+        .route("/admin/v1/users/{user}/export", get(admin::export_user))
+        .route("/admin/v1/verify", post(admin::verify))
+        .route(
+            "/admin/v1/backup",
+            post(admin::backup).layer(limited(COMMAND_BYTES_MAX)),
+        )
+        .route(
+            "/admin/v1/import",
+            post(admin::import).layer(limited(COMMAND_BYTES_MAX)),
+        )
+        .route("/admin/v1/stats", get(admin::stats))
+        // The layers above say how much; axum's own limit would cut at 2 MB.
+        .layer(DefaultBodyLimit::disable())
+        .route_layer(axum::middleware::from_fn_with_state(
+            Arc::clone(service),
+            layers::admin_only,
+        ))
+}
