@@ -57,7 +57,6 @@ pub(crate) const fn term_names(profile: Profile) -> &'static [&'static str] {
 pub(crate) struct Terms {
     pub(crate) values: [f64; 5],
     pub(crate) weights: [f64; 5],
-    pub(crate) count: usize,
     pub(crate) degradations: u32,
 }
 
@@ -72,7 +71,9 @@ impl Terms {
     #[inline]
     pub(crate) fn score(&self) -> f64 {
         let mut sum = 0.0;
-        for term in 0..self.count {
+        // Terms the profile does not have add 0.0, which changes no bit of a sum that is
+        // never -0.0; a loop of fixed length is unrolled.
+        for term in 0..self.values.len() {
             sum += self.contribution(term);
         }
         if sum.is_finite() {
@@ -122,9 +123,11 @@ impl<'a> Scorer<'a> {
             .get(row)
             .copied()
             .unwrap_or(Kind::Video) as usize;
+        let present = self.candidates.present.get(row).copied().unwrap_or(0);
         let mut facts = Facts {
             candidates: self.candidates,
             row,
+            present,
             degradations: 0,
         };
         let freshness = self.freshness(row);
@@ -142,13 +145,12 @@ impl<'a> Scorer<'a> {
                         0.0,
                         0.0,
                     ],
-                    count: 3,
                     degradations: facts.degradations,
                 }
             }
             Profile::Video => {
                 let completion = self.completion(&mut facts);
-                let deep = 1.0 / (1.0 + libm::exp(-facts.read(Feature::DeepDot)));
+                let deep = deep(facts.read(Feature::DeepDot));
                 let weights = &self.config.video[kind];
                 Terms {
                     values: [freshness, completion, engagement, affinity, deep],
@@ -159,7 +161,6 @@ impl<'a> Scorer<'a> {
                         weights.affinity,
                         weights.deep,
                     ],
-                    count: 5,
                     degradations: facts.degradations,
                 }
             }
@@ -199,10 +200,22 @@ fn engagement(facts: &mut Facts<'_>) -> f64 {
     libm::log1p(acts / if impressions > 1.0 { impressions } else { 1.0 })
 }
 
+/// The logistic function. Most candidates have no vector, so 0 is worth a branch.
+#[inline]
+fn deep(dot: f64) -> f64 {
+    if dot == 0.0 {
+        0.5
+    } else {
+        1.0 / (1.0 + libm::exp(-dot))
+    }
+}
+
 /// Reads a row's facts and counts the bad ones.
 struct Facts<'a> {
     candidates: &'a Candidates,
     row: usize,
+    /// Bit `1 << feature` of every feature that was given.
+    present: u16,
     degradations: u32,
 }
 
@@ -210,7 +223,11 @@ impl Facts<'_> {
     #[inline]
     fn read(&mut self, feature: Feature) -> f64 {
         let spec = feature.spec();
-        let value = match self.candidates.feature(self.row, feature) {
+        let given = self.candidates.columns[feature as usize].get(self.row);
+        let value = match given
+            .copied()
+            .filter(|_| self.present >> feature as u16 & 1 == 1)
+        {
             None => spec.default,
             // NaN is in no range.
             Some(value) if value >= spec.min && value <= spec.max => value,
@@ -219,7 +236,8 @@ impl Facts<'_> {
                 spec.default
             }
         };
-        f64::from(value)
+        // -0.0 is 0.
+        f64::from(value) + 0.0
     }
 }
 

@@ -189,7 +189,8 @@ impl<'a> Selector<'a> {
             };
             taken[entry.row as usize] = true;
             cap.place(entry.author);
-            // What was delayed in the order that is replaced has used up that delay.
+            // What was delayed in the order that is replaced has used up that delay, and
+            // what it was compared with stays on the page.
             let before = outdated.iter().find(|slot| slot.entry.row == entry.row);
             let place = self.place + self.queue.len();
             self.queue.push(Slot {
@@ -202,8 +203,8 @@ impl<'a> Selector<'a> {
                 overtaken: rank + 1 < self.furthest_pulled,
                 relevance: self.scale.of(entry.score()),
                 tag_mask: tag_mask(self.candidates, entry.row),
-                similarity: 0.0,
-                compared: 0,
+                similarity: before.map_or(0.0, |slot| slot.similarity),
+                compared: before.map_or(0, |slot| slot.compared),
             });
             furthest = furthest.max(rank + 1);
         }
