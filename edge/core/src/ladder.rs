@@ -19,13 +19,20 @@ use crate::store::memory::Value;
 pub(crate) struct Candidate {
     pub(crate) resource: Resource,
     pub(crate) key: alloc::string::String,
+    /// With fewer candidates than this the next resource answers.
+    rows_min: usize,
 }
+
+/// A country's pool with fewer candidates than this is too thin to be the feed of somebody
+/// who did not ask for the country.
+const LOCATED_ROWS_MIN: usize = 50;
 
 impl Candidate {
     fn new(resource: Resource) -> Self {
         Self {
             key: resource.key(),
             resource,
+            rows_min: 1,
         }
     }
 
@@ -35,10 +42,10 @@ impl Candidate {
         if !look.is_usable() {
             return None;
         }
-        let is_empty = match step.state.memory.peek(&self.key).map(|entry| &entry.value) {
-            Some(Value::Bundle { rows, .. }) => *rows == 0,
-            Some(Value::Hot(list)) => list.items.is_empty(),
-            _ => true,
+        let rows = match step.state.memory.peek(&self.key).map(|entry| &entry.value) {
+            Some(Value::Bundle { rows, .. }) => *rows,
+            Some(Value::Hot(list)) => list.items.len(),
+            _ => 0,
         };
         match (&self.resource, look) {
             // A user's own candidates count even where there is none left: the feed has ended.
@@ -50,7 +57,7 @@ impl Candidate {
                 },
             ) => Some(Rung::Personal),
             (Resource::Bundle { .. }, _) => Some(Rung::PersonalStale),
-            _ if is_empty => None,
+            _ if rows < self.rows_min => None,
             (Resource::Hot(_), look) => Some(rung_of(look)),
             _ => Some(Rung::Segment),
         }
@@ -64,13 +71,16 @@ pub(crate) fn candidates(params: &FeedParams, user: Option<&str>, country: &str)
         ladder.push(Candidate::new(Resource::Bundle { user: user.into() }));
     }
     let located = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let segment = match (&params.region, &params.language) {
-        (Some(region), _) => Some(format!("region={region}")),
-        (None, Some(language)) => Some(format!("language={language}")),
-        (None, None) if located => Some(format!("region={country}")),
-        (None, None) => None,
+    let (segment, rows_min) = match (&params.region, &params.language) {
+        (Some(region), _) => (Some(format!("region={region}")), 1),
+        (None, Some(language)) => (Some(format!("language={language}")), 1),
+        (None, None) if located => (Some(format!("region={country}")), LOCATED_ROWS_MIN),
+        (None, None) => (None, 1),
     };
-    ladder.extend(segment.map(|segment| Candidate::new(Resource::Pool { segment })));
+    ladder.extend(segment.map(|segment| Candidate {
+        rows_min,
+        ..Candidate::new(Resource::Pool { segment })
+    }));
     ladder.push(Candidate::new(Resource::pool_all()));
     for window in [HotWindow::Day, HotWindow::Week, HotWindow::Hour] {
         ladder.push(Candidate::new(Resource::Hot(HotKey::of(window))));

@@ -9,6 +9,9 @@ use edgewise_wire::overlay::ModelPointer;
 
 use crate::limits::MODELS_MAX;
 
+/// Version of the seed configuration, the same at the origin.
+const SEED_VERSION: &str = "formula-1";
+
 /// A model and the configuration it is served with.
 #[derive(Debug)]
 pub(crate) struct Served {
@@ -28,7 +31,7 @@ impl Default for Models {
     fn default() -> Self {
         let config = RankingConfig::default();
         let model = Model {
-            version: version_of(&config),
+            version: SEED_VERSION.into(),
         };
         Self {
             seed: Served { model, config },
@@ -36,11 +39,6 @@ impl Default for Models {
             stable: String::new(),
         }
     }
-}
-
-/// The version of a configuration without trained parts: `name@version`.
-fn version_of(config: &RankingConfig) -> String {
-    alloc::format!("{}@{}", config.name, config.version)
 }
 
 impl Models {

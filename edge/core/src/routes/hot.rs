@@ -69,7 +69,7 @@ impl Hot {
         };
         Some(match body {
             Some(body) => self.answer(step, &resource, look, rung, body),
-            None => self.from_overlay(step, &resource),
+            None => self.answer_by_overlay(step, &resource),
         })
     }
 
@@ -87,7 +87,7 @@ impl Hot {
 
     /// Nothing is stored of this list: what the overlay knows of the last minutes is better
     /// than an error.
-    fn from_overlay(&self, step: &mut Step<'_>, resource: &Resource) -> Answer {
+    fn answer_by_overlay(&self, step: &mut Step<'_>, resource: &Resource) -> Answer {
         let Some(made_at_ms) = step.state.overlay.current.as_ref().map(|o| o.made_at_ms) else {
             return step.unavailable();
         };
