@@ -236,8 +236,12 @@ async function readBody(stream) {
   return body.subarray(0, Math.min(length, BODY_LIMIT));
 }
 
-const inputBuffer = (length) =>
-  new Uint8Array(edge.memory.buffer, edge.edge_input(length), length);
+function inputBuffer(length) {
+  // First the call: it may grow the memory, which detaches the buffer.
+  const at = edge.edge_input(length);
+  return new Uint8Array(edge.memory.buffer, at, length);
+}
+
 const view = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const outputText = (length) =>
   decoder.decode(new Uint8Array(edge.memory.buffer, edge.edge_output(), length));

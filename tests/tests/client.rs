@@ -1,15 +1,14 @@
-//! The client's own tests, with Node's runner.
+//! The client's and the page's own tests, with Node's runner.
 
 use std::process::Command;
 
 use edgewise_tests::places;
 
 #[test]
-fn the_client_passes_its_tests_in_node() {
-    let dir = places::root().join("edge/client");
+fn client_and_page_pass_their_tests_in_node() {
     let output = Command::new(places::node())
-        .args(["--test", "test/*.test.mjs"])
-        .current_dir(&dir)
+        .args(["--test", "edge/client/test/*.test.mjs", "edge/page/test/*.test.mjs"])
+        .current_dir(places::root())
         .output()
         .expect("node runs");
     let report = String::from_utf8_lossy(&output.stdout);

@@ -9,7 +9,8 @@ import module from "./edge.wasm";
 const edge = new WebAssembly.Instance(module, {}).exports;
 const rank = (text) => {
   const bytes = new TextEncoder().encode(text);
-  new Uint8Array(edge.memory.buffer, edge.edge_input(bytes.length), bytes.length).set(bytes);
+  const at = edge.edge_input(bytes.length);
+  new Uint8Array(edge.memory.buffer, at, bytes.length).set(bytes);
   const length = edge.edge_rank(bytes.length);
   return new TextDecoder().decode(new Uint8Array(edge.memory.buffer, edge.edge_output(), length));
 };

@@ -10,13 +10,7 @@ use crate::paths;
 use crate::processes::{run, run_quietly};
 
 /// `edge/worker/build/{edge.wasm, worker.js, worker_bg.wasm}` and `edge/page/dist`.
-///
-/// Does nothing under `EDGEWISE_BUILT=1`: the demo builds before it starts `wrangler dev`,
-/// whose `[build]` command calls this again.
 pub(crate) fn edge() -> Result<()> {
-    if std::env::var_os("EDGEWISE_BUILT").is_some_and(|built| built == "1") {
-        return Ok(());
-    }
     cargo_wasm("edgewise-edge-core")?;
     cargo_wasm("edgewise-worker")?;
     let out = paths::root().join("edge/worker/build");

@@ -89,10 +89,10 @@ mod tests {
             rungs.map(Rung::name)
         );
         let statuses = [
-            SessionStatus::None,
-            SessionStatus::Applied,
+            SessionStatus::New,
+            SessionStatus::Ok,
+            SessionStatus::Expired,
             SessionStatus::Invalid,
-            SessionStatus::OtherUser,
         ];
         let statuses = statuses.map(|status| {
             serde_json::to_value(status)

@@ -88,13 +88,13 @@ pub struct Term {
 pub enum SessionStatus {
     /// The request had none.
     #[default]
-    None,
+    New,
     /// It was taken.
-    Applied,
-    /// It was ignored: malformed, changed or of an unknown key.
+    Ok,
+    /// All it held was too old.
+    Expired,
+    /// It was ignored: malformed, changed, of an unknown key or another user's.
     Invalid,
-    /// It was ignored: it belongs to another user.
-    OtherUser,
 }
 
 /// Answer of `GET /api/v1/hot/trending`.
