@@ -14,6 +14,9 @@ use super::{ImportError, source};
 /// Rows held at a time.
 const BATCH_ROWS: usize = 4_096;
 
+/// What is called for each row: its 0-based ordinal and a value a column.
+pub(super) type Visit<'a> = dyn FnMut(u64, &[Option<i64>]) -> Result<(), ImportError> + 'a;
+
 /// A Parquet file of which some columns are read, all as whole numbers.
 pub(super) struct Table {
     file: SerializedFileReader<File>,
@@ -89,10 +92,7 @@ impl Table {
 
     /// Calls `visit` for each row with its 0-based ordinal and a value a column, in the order of
     /// [`Table::open`]; a value is None where it is null or no whole number.
-    pub(super) fn for_each(
-        &self,
-        visit: &mut dyn FnMut(u64, &[Option<i64>]) -> Result<(), ImportError>,
-    ) -> Result<(), ImportError> {
+    pub(super) fn for_each(&self, visit: &mut Visit<'_>) -> Result<(), ImportError> {
         let mut ordinal = 0;
         let mut row = Vec::with_capacity(self.columns.len());
         for group in 0..self.file.num_row_groups() {

@@ -46,34 +46,17 @@ const DEMO_USERS: usize = 12;
 ///
 /// Where a file cannot be written.
 pub(crate) fn generate(dir: &Path, seed: u64, now_ms: i64) -> Result<PathBuf> {
-    Ok(World::new(seed, now_ms)?.write(dir)?.jsonl)
+    World::new(seed, now_ms)?.write(dir)
 }
 
 /// The whole community at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
-    /// When its history ends, Unix ms.
-    pub(crate) now_ms: i64,
     topics: Vec<Topic>,
     people: Vec<Person>,
     follows: Vec<Follow>,
     posts: Vec<Post>,
     history: Vec<Happening>,
-}
-
-/// What [`World::write`] wrote.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    /// The file for `edgewise import --format jsonl`.
-    pub(crate) jsonl: PathBuf,
-    /// What the demo page says about the data and whose eyes it offers.
-    pub(crate) demo: PathBuf,
-    /// Lines of each sort.
-    pub(crate) items: usize,
-    /// Follows of before the history.
-    pub(crate) follows: usize,
-    /// Behaviour events.
-    pub(crate) events: usize,
 }
 
 impl World {
@@ -88,7 +71,6 @@ impl World {
         let posts = posts::posts(&people, &topics, seed, now_ms);
         let history = history::history(&mut people, &posts, seed, now_ms);
         Ok(Self {
-            now_ms,
             topics,
             people,
             follows,
@@ -97,26 +79,15 @@ impl World {
         })
     }
 
-    /// Writes `community.jsonl` and `demo.json` into `dir`, which must exist.
-    ///
-    /// # Errors
-    ///
-    /// Where a file cannot be written.
-    pub(crate) fn write(&self, dir: &Path) -> Result<Written> {
+    /// Writes `community.jsonl`, whose path is returned, and `demo.json` into `dir`.
+    fn write(&self, dir: &Path) -> Result<PathBuf> {
         let jsonl = dir.join("community.jsonl");
         let demo = dir.join("demo.json");
         self.write_jsonl(&jsonl)
             .with_context(|| format!("cannot write {}", jsonl.display()))?;
         std::fs::write(&demo, format!("{:#}\n", self.demo()))
             .with_context(|| format!("cannot write {}", demo.display()))?;
-        let (items, follows) = (self.posts.len(), self.follows.len());
-        Ok(Written {
-            jsonl,
-            demo,
-            items,
-            follows,
-            events: self.history.len(),
-        })
+        Ok(jsonl)
     }
 
     fn write_jsonl(&self, path: &Path) -> std::io::Result<()> {
@@ -207,13 +178,10 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("edgewise-community-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary folder");
         let bytes = |seed: u64| {
-            let written = World::new(seed, NOW_MS)
-                .expect("a world")
-                .write(&dir)
-                .expect("written");
+            let jsonl = generate(&dir, seed, NOW_MS).expect("written");
             (
-                std::fs::read(written.jsonl).expect("read"),
-                std::fs::read(written.demo).expect("read"),
+                std::fs::read(jsonl).expect("read"),
+                std::fs::read(dir.join("demo.json")).expect("read"),
             )
         };
         let (first, again, other) = (bytes(1), bytes(1), bytes(2));

@@ -93,6 +93,16 @@ pub(crate) struct Counts {
     pub(crate) posts: u64,
 }
 
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} requests answered, {} failed; {} pages, {} events, {} likes, {} new posts",
+            self.answered, self.errors, self.pages, self.events, self.likes, self.posts
+        )
+    }
+}
+
 #[derive(Debug, Default)]
 struct Tally {
     answered: AtomicU64,
@@ -122,7 +132,7 @@ struct Shared {
     run: String,
 }
 
-/// Running traffic. Dropping it leaves the threads to the stop flag.
+/// Running traffic; dropping it stops it within a second.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     shared: Arc<Shared>,
@@ -253,13 +263,20 @@ impl Traffic {
     /// Sets the stop flag and waits, at most a second, for what is under way.
     ///
     /// A request that hangs longer is left to its own time limit.
-    pub(crate) fn stop(self) -> Counts {
+    fn stop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         let until = Instant::now() + STOP_WITHIN;
         while Instant::now() < until && !self.threads.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.counts()
+    }
+}
+
+/// Stops, and says what was done.
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.stop();
+        eprintln!("traffic: {}", self.counts());
     }
 }
 

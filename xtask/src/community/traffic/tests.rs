@@ -84,7 +84,11 @@ fn people_scroll_react_and_post() {
         Traffic::run(options(&url), Players::Community(world), Arc::clone(&stop)).expect("runs");
     std::thread::sleep(Duration::from_millis(800));
     let started = Instant::now();
-    let counts = traffic.stop();
+    let counts = {
+        let mut traffic = traffic;
+        traffic.stop();
+        traffic.counts()
+    };
     assert!(started.elapsed() < Duration::from_secs(1));
     assert!(
         counts.pages > 10 && counts.likes > 0 && counts.posts > 3,
@@ -123,7 +127,11 @@ fn errors_are_counted_and_waited_out() {
     let users = Players::Users(vec!["1".into(), "2".into()]);
     let traffic = Traffic::run(options(&url), users, Arc::clone(&stop)).expect("runs");
     std::thread::sleep(Duration::from_millis(700));
-    let counts = traffic.stop();
+    let counts = {
+        let mut traffic = traffic;
+        traffic.stop();
+        traffic.counts()
+    };
     assert!(
         counts.errors > 0 && counts.answered == 0 && counts.posts == 0,
         "{counts:?}"
@@ -142,7 +150,7 @@ fn a_hanging_server_does_not_delay_the_stop() {
     let traffic = Traffic::run(options(&url), users, stop).expect("runs");
     std::thread::sleep(Duration::from_millis(100));
     let started = Instant::now();
-    traffic.stop();
+    drop(traffic);
     assert!(started.elapsed() < Duration::from_secs(1));
     drop(listener);
 }
@@ -160,7 +168,7 @@ fn a_replay_sends_what_is_due() {
     let traffic = Traffic::replay(&url, &path, 0, 10.0, stop).expect("runs");
     std::thread::sleep(Duration::from_millis(1500));
     let started = Instant::now();
-    traffic.stop();
+    drop(traffic);
     assert!(started.elapsed() < Duration::from_secs(1));
     std::fs::remove_file(&path).expect("removed");
     let seen = seen.lock().expect("no panics");
