@@ -112,3 +112,149 @@ impl Isolate {
 fn taken(input: &[u8], length: usize) -> &[u8] {
     input.get(..length).unwrap_or(&[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::String;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    const CONFIG: &[u8] =
+        br#"{"keys":"k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","plain_user":true}"#;
+
+    fn call(isolate: &mut Isolate, input: &[u8], work: fn(&mut Isolate, usize)) -> Vec<u8> {
+        let buffer = isolate.input(input.len()).expect("within the limit");
+        buffer[..input.len()].copy_from_slice(input);
+        work(isolate, input.len());
+        isolate.output().to_vec()
+    }
+
+    fn ready() -> Isolate {
+        let mut isolate = Isolate::new();
+        assert_eq!(call(&mut isolate, CONFIG, Isolate::init), b"");
+        isolate
+    }
+
+    fn start_frame(method: &str, target: &str, body: &[u8]) -> Vec<u8> {
+        let random = "0123456789abcdef0123456789abcdef";
+        let header = format!("{method}\n{target}\n1700000000000\n{random}\n192.0.2.1\n\n\n");
+        let mut frame = u32::try_from(header.len())
+            .expect("short")
+            .to_le_bytes()
+            .to_vec();
+        frame.extend_from_slice(header.as_bytes());
+        frame.extend_from_slice(body);
+        frame
+    }
+
+    /// Control and raw bytes of an output frame.
+    fn read(output: &[u8]) -> (Value, &[u8]) {
+        let (length, rest) = output.split_first_chunk::<4>().expect("a length");
+        let (control, raw) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        (serde_json::from_slice(control).expect("JSON control"), raw)
+    }
+
+    #[test]
+    fn a_bad_configuration_is_a_sentence() {
+        let mut isolate = Isolate::new();
+        for bad in ["", "{}", r#"{"keys":"x"}"#, r#"{"keys":1}"#] {
+            let said = call(&mut isolate, bad.as_bytes(), Isolate::init);
+            assert!(!said.is_empty(), "{bad}");
+            assert!(String::from_utf8(said).is_ok());
+        }
+        let output = call(
+            &mut isolate,
+            &start_frame("GET", "/livez", b""),
+            Isolate::start,
+        );
+        assert_eq!(read(&output).0["answer"]["status"], 503, "before init");
+    }
+
+    #[test]
+    fn frames_go_in_and_out() {
+        let mut isolate = ready();
+        let output = call(
+            &mut isolate,
+            &start_frame("GET", "/livez", b""),
+            Isolate::start,
+        );
+        let (control, raw) = read(&output);
+        assert_eq!(
+            (&control["answer"]["status"], &control["done"]),
+            (&200.into(), &true.into())
+        );
+        assert_eq!(raw, b"ok");
+        let output = call(
+            &mut isolate,
+            &start_frame("GET", "/app.js", b""),
+            Isolate::start,
+        );
+        assert_eq!(read(&output).0["asset"], true);
+        let output = call(
+            &mut isolate,
+            &start_frame("GET", "/api/v1/feed", b""),
+            Isolate::start,
+        );
+        let (control, _) = read(&output);
+        assert!(control["answer"].is_null());
+        assert_eq!(control["effects"][0]["op"], "cache_get");
+        let handle = u32::try_from(control["h"].as_u64().expect("a handle")).expect("a u32");
+        let mut frame = handle.to_le_bytes().to_vec();
+        frame.extend_from_slice(&1_700_000_000_001_u64.to_le_bytes());
+        frame.extend_from_slice(&0_u32.to_le_bytes());
+        let output = call(&mut isolate, &frame, Isolate::resume);
+        let (control, _) = read(&output);
+        assert_eq!(control["h"], handle, "results that are missing have failed");
+        assert_eq!(control["effects"][0]["op"], "fetch");
+    }
+
+    #[test]
+    fn what_is_no_request_is_answered() {
+        let mut isolate = ready();
+        for bad in [&b""[..], b"\xff\xff\xff\xff", b"\x01\x00\x00\x00\xff"] {
+            let output = call(&mut isolate, bad, Isolate::start);
+            assert_eq!(read(&output).0["answer"]["status"], 400);
+            let output = call(&mut isolate, bad, Isolate::resume);
+            assert_eq!(
+                read(&output).0,
+                serde_json::json!({"h": 0, "effects": [], "done": true})
+            );
+        }
+        assert!(isolate.input(INPUT_MAX + 1).is_none());
+        isolate.start(usize::MAX);
+        assert_eq!(read(isolate.output()).0["answer"]["status"], 400);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn nothing_a_client_sends_panics(
+            method in "(GET|POST|HEAD|OPTIONS|[A-Z]{0,6})",
+            path in "/(api/v1/(feed|hot/trending|similar/[^\n]{0,9}|items|events))?",
+            query in "(user|limit|cursor|session|ids|window|exclude|tag)?=?[^\n]{0,20}",
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+            results in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let mut isolate = ready();
+            let target = format!("{path}?{query}");
+            let output = call(&mut isolate, &start_frame(&method, &target, &body), Isolate::start);
+            let mut control = read(&output).0;
+            let mut steps = 0;
+            while control["done"] == false {
+                steps += 1;
+                prop_assert!(steps < 40);
+                let mut frame = (control["h"].as_u64().unwrap_or(0) as u32).to_le_bytes().to_vec();
+                frame.extend_from_slice(&(1_700_000_000_000_u64 + steps * 100).to_le_bytes());
+                frame.extend_from_slice(&1_u32.to_le_bytes());
+                for word in [1, 200, 0, results.len() as u32] {
+                    frame.extend_from_slice(&word.to_le_bytes());
+                }
+                frame.extend_from_slice(&results);
+                let output = call(&mut isolate, &frame, Isolate::resume);
+                control = read(&output).0;
+            }
+        }
+    }
+}

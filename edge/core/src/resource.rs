@@ -118,7 +118,7 @@ impl Resource {
     }
 
     /// Number in the stored envelope; a new shape of a value takes a new number.
-    pub(crate) const fn kind(&self) -> u32 {
+    pub(crate) const fn kind(&self) -> u8 {
         match self {
             Self::Bundle { .. } => 1,
             Self::Pool { .. } => 2,

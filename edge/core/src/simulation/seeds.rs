@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::origin::Mood;
 use super::random::Random;
 use super::world::{Ask, Faults, World};
+use crate::store::Look;
 
 const SEEDS: u64 = 2_000;
 const REQUESTS: usize = 30;
@@ -78,6 +79,7 @@ fn run(seed: u64, met: &mut BTreeMap<String, u32>) {
         lookup_lost: pick(&mut random, &[0, 0, 20, 100]),
         put_lost: pick(&mut random, &[0, 0, 20, 100]),
         damaged: pick(&mut random, &[0, 0, 10]),
+        mixed_up: pick(&mut random, &[0, 0, 30]),
         queue: pick(&mut random, &[0, 0, 30]),
         limiter: pick(&mut random, &[0, 50]),
         host: pick(&mut random, &[0, 0, 3]),
@@ -88,7 +90,7 @@ fn run(seed: u64, met: &mut BTreeMap<String, u32>) {
         let ask = ask(&mut random, index);
         let all = crate::resource::Resource::pool_all();
         let look = world.edge.state().look(&all, &all.key(), world.now_ms);
-        if look.is_usable() {
+        if matches!(look, Look::Have { age_ms, .. } if age_ms < 86_000_000) {
             witness.had_fallback.insert(witness.asks.len());
         }
         witness.note_sent(&ask);
@@ -274,6 +276,12 @@ fn judge(world: &World, witness: &mut Witness, index: usize, seed: u64) {
     let made_at_ms = shared.and_then(|id| id.split('.').nth(2)?.parse().ok());
     if let Some(made_at_ms) = made_at_ms.filter(|_| kind != "other") {
         witness.seen.insert(kind, made_at_ms);
+    }
+    if let Some(item) = target.strip_prefix("/api/v1/similar/") {
+        assert_eq!(body["item"], item, "{told}");
+    }
+    if let (true, Some(user)) = (target.contains("suggested"), target.split("user=").nth(1)) {
+        assert_eq!(body["items"][0]["user"], format!("like-{user}"), "{told}");
     }
     if is_feed {
         judge_feed(

@@ -24,6 +24,8 @@ pub(super) struct Faults {
     pub(super) put_lost: u64,
     /// A stored value comes back damaged.
     pub(super) damaged: u64,
+    /// A store hands out what is under another key.
+    pub(super) mixed_up: u64,
     /// The queue refuses.
     pub(super) queue: u64,
     /// The limiter fails.
@@ -324,9 +326,15 @@ impl World {
             self.random.between(0, 3)
         };
         let store = if in_kv { &self.kv } else { &self.cache };
-        let found = store
-            .get(key)
-            .filter(|(until_ms, _)| *until_ms > self.now_ms);
+        let mixed_up = self.random.percent(self.faults.mixed_up) && !store.is_empty();
+        let found = if mixed_up {
+            store
+                .values()
+                .nth(self.random.next() as usize % store.len())
+        } else {
+            store.get(key)
+        };
+        let found = found.filter(|(until_ms, _)| *until_ms > self.now_ms);
         let Some(mut body) = found.map(|(_, body)| body.clone()) else {
             return (delay_ms, 0, Vec::new());
         };

@@ -3,8 +3,19 @@
 
 use alloc::vec::Vec;
 
+use edgewise_ranking::id_hash;
+
+use crate::resource::Resource;
+
 /// Bytes before the value.
 const HEAD_BYTES: usize = 12;
+
+/// The `kind` of a resource's value: its number in the low byte, above it 24 bits of the
+/// key's hash, so that a store which mixes up its keys is found out.
+pub(crate) fn kind_of(resource: &Resource, key: &str) -> u32 {
+    let [.., high, middle, low] = id_hash(key).to_be_bytes();
+    u32::from_be_bytes([high, middle, low, resource.kind()])
+}
 
 /// Wraps a value: `u64 stored_at_ms`, `u32 kind`, both little-endian, then the bytes.
 pub(crate) fn wrap(stored_at_ms: i64, kind: u32, body: &[u8]) -> Vec<u8> {

@@ -237,7 +237,11 @@ impl Load {
             .into_iter()
             .filter_map(|(tier, result)| {
                 let result = result.filter(|result| result.status == 200)?;
-                let (at_ms, body) = envelope::unwrap(result.body, self.resource.kind(), wall_ms)?;
+                let (at_ms, body) = envelope::unwrap(
+                    result.body,
+                    envelope::kind_of(&self.resource, &self.key),
+                    wall_ms,
+                )?;
                 Some((at_ms, tier, body))
             })
             .collect();
@@ -344,7 +348,7 @@ impl Load {
             self.phase = Phase::Done;
             return;
         };
-        let body = envelope::wrap(at_ms, self.resource.kind(), &body);
+        let body = envelope::wrap(at_ms, envelope::kind_of(&self.resource, &self.key), &body);
         let ttl_s = lifetime::of(&self.resource).error_s;
         if tier == Tier::Origin && state.take_kv_put(&self.resource, &self.key, wall_ms) {
             effects.push(Effect::KvPut {
