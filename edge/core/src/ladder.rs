@@ -71,9 +71,10 @@ pub(crate) fn candidates(params: &FeedParams, user: Option<&str>, country: &str)
         ladder.push(Candidate::new(Resource::Bundle { user: user.into() }));
     }
     let located = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let (segment, rows_min) = match (&params.region, &params.language) {
-        (Some(region), _) => (Some(format!("region={region}")), 1),
-        (None, Some(language)) => (Some(format!("language={language}")), 1),
+    // Language first, as at the origin: it says more.
+    let (segment, rows_min) = match (&params.language, &params.region) {
+        (Some(language), _) => (Some(format!("language={language}")), 1),
+        (None, Some(region)) => (Some(format!("region={region}")), 1),
         (None, None) if located => (Some(format!("region={country}")), LOCATED_ROWS_MIN),
         (None, None) => (None, 1),
     };

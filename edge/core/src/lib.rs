@@ -34,7 +34,7 @@ pub mod warm;
 mod answer;
 mod context;
 mod cors;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "exports"))]
 mod exports;
 mod identity;
 mod job;

@@ -300,3 +300,90 @@ pub(crate) fn json_of<'m>(memory: &'m Memory, key: &str) -> Option<&'m Vec<u8>> 
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        let keys = "k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let config = alloc::format!(r#"{{"keys":"{keys}"}}"#);
+        State::new(Config::from_json(config.as_bytes()).expect("good config"))
+    }
+
+    fn absorb(state: &mut State, resource: &Resource, body: &[u8], stored_at_ms: i64) -> bool {
+        state.absorb(resource, &resource.key(), body, stored_at_ms)
+    }
+
+    #[test]
+    fn anothers_bundle_is_refused() {
+        let mut state = state();
+        let of = |user: Option<&str>| {
+            Bundle {
+                user: user.map(String::from),
+                ..Bundle::default()
+            }
+            .encode()
+        };
+        let ann = Resource::Bundle { user: "ann".into() };
+        assert!(!absorb(&mut state, &ann, &of(Some("bob")), 5));
+        assert!(!absorb(&mut state, &ann, &of(None), 5));
+        assert!(!absorb(
+            &mut state,
+            &Resource::pool_all(),
+            &of(Some("ann")),
+            5
+        ));
+        assert!(!absorb(&mut state, &ann, b"junk", 5));
+        assert_eq!(state.stats.values_refused, 4);
+        assert!(absorb(&mut state, &ann, &of(Some("ann")), 5));
+        assert!(
+            !absorb(&mut state, &ann, &of(Some("ann")), 4),
+            "older than what is here"
+        );
+    }
+
+    #[test]
+    fn a_list_is_taken_as_what_it_is() {
+        let mut state = state();
+        let day = HotKey::of(edgewise_ranking::HotWindow::Day);
+        let list = HotList {
+            window: day.window,
+            region: None,
+            language: None,
+            tag: Some("music".into()),
+            generated_at_ms: 1,
+            items: Vec::new(),
+        };
+        assert!(!absorb(
+            &mut state,
+            &Resource::Hot(day.clone()),
+            &list.encode(),
+            5
+        ));
+        let music = HotKey {
+            tag: Some("music".into()),
+            ..day
+        };
+        assert!(absorb(&mut state, &Resource::Hot(music), &list.encode(), 5));
+    }
+
+    #[test]
+    fn items_are_kept_one_by_one() {
+        let mut state = state();
+        let items = |ids: &[&str]| Resource::Items {
+            ids: ids.iter().map(|id| String::from(*id)).collect(),
+        };
+        assert!(absorb(
+            &mut state,
+            &items(&["a", "b"]),
+            br#"{"a":{"id":"a"},"b":null}"#,
+            5
+        ));
+        let look = |state: &State, ids: &[&str]| state.look(&items(ids), "", 1_000);
+        assert!(look(&state, &["a"]).is_fresh());
+        assert!(look(&state, &["b", "a"]).is_fresh(), "unknown is known");
+        assert_eq!(look(&state, &["a", "c"]), Look::Missing);
+        assert!(json_of(&state.memory, &item_key("a")).is_some());
+    }
+}

@@ -71,6 +71,8 @@ impl Origin {
             Some(("candidates", user)) => self.bundle(Some(user), user, now_ms).encode(),
             Some(("pools", "all")) => self.bundle(None, "pool", now_ms).encode(),
             Some(("lists", "hot")) => Self::hot(query, now_ms),
+            Some(("pools", "region=CH")) => self.bundle(None, "swiss", now_ms).encode(),
+            Some(("pools", _)) => Bundle::default().encode(),
             Some(("similar", item)) if item.starts_with("lost") => return (404, Vec::new()),
             Some(("similar", item)) => format!(
                 r#"{{"item":"{item}","items":[{{"id":"near.{item}","score":0.5,"reasons":[]}}]}}"#

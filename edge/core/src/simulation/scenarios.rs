@@ -616,3 +616,42 @@ fn the_trace_goes_on_to_the_origin() {
         world.traces
     );
 }
+
+#[test]
+fn a_segment_is_asked_for_or_rich_enough() {
+    let mut world = World::new(20);
+    let owner = |page: &Answered| ids(page)[0].split('.').next().map(String::from);
+    world.country = "CH";
+    let page = get(&mut world, "/api/v1/feed");
+    assert_eq!(
+        (rung(&page), owner(&page).as_deref()),
+        ("segment", Some("pool")),
+        "too thin"
+    );
+    let before = world.fetched.len();
+    get(&mut world, "/api/v1/feed");
+    assert_eq!(fetched_since(&world, before), Vec::<&str>::new());
+    world.country = "not a country";
+    assert_eq!(
+        owner(&get(&mut world, "/api/v1/feed")).as_deref(),
+        Some("pool")
+    );
+}
+
+#[test]
+fn a_purge_by_an_origin_whose_clock_is_ahead_does_not_starve() {
+    let mut world = World::new(21);
+    get(&mut world, "/api/v1/feed?user=ann");
+    world.now_ms += 2_000;
+    let purge = Purge {
+        tag: 0,
+        before_ms: world.now_ms + 5_000,
+    };
+    world.origin.overlay.purges.push(purge);
+    get(&mut world, "/api/v1/hot/trending");
+    let page = get(&mut world, "/api/v1/feed?user=ann");
+    assert_eq!((page.answer.status, rung(&page)), (200, "personal"));
+    let before = world.fetched.len();
+    assert_eq!(rung(&get(&mut world, "/api/v1/feed?user=ann")), "personal");
+    assert_eq!(fetched_since(&world, before), Vec::<&str>::new());
+}

@@ -101,6 +101,8 @@ pub(super) struct World {
     pub(super) answers: Vec<Answered>,
     /// Trace contexts sent to the origin.
     pub(super) traces: Vec<String>,
+    /// Where clients are.
+    pub(super) country: &'static str,
     /// The limiter refuses.
     pub(super) limited: bool,
     /// Start time of each request.
@@ -140,6 +142,7 @@ impl World {
             kv_puts: BTreeMap::new(),
             answers: Vec::new(),
             traces: Vec::new(),
+            country: "",
             limited: false,
             started: Vec::new(),
             lost: BTreeSet::new(),
@@ -170,6 +173,7 @@ impl World {
             wall_ms: self.now_ms,
             random: self.random.bytes16(),
             client_ip: "192.0.2.1",
+            country: self.country,
             headers: &ask.headers,
             ..Request::default()
         };

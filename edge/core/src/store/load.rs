@@ -19,6 +19,8 @@ use crate::trace::Trace;
 const LEASE_SLACK_MS: i64 = 500;
 /// After a failed refresh the next one waits this long.
 const BACKOFF_MS: i64 = 1_000;
+/// An origin's clock may be this far ahead of the edge's.
+const SKEW_MAX_MS: i64 = 60_000;
 /// Marks the backoff of a key among the leases.
 const BACKOFF: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Who waits for another request's load looks this often.
@@ -311,7 +313,10 @@ impl Load {
         match result.status {
             200 => {
                 let age_ms = i64::from(result.age_s) * 1_000;
-                let stored_at_ms = wall_ms.saturating_sub(age_ms);
+                // What was just made is newer than any purge, whatever the clocks say.
+                let purged_ms = state.overlay.purged_before_ms(&self.resource.tags());
+                let made_at_ms = wall_ms.max(purged_ms.min(wall_ms + SKEW_MAX_MS));
+                let stored_at_ms = made_at_ms.saturating_sub(age_ms);
                 state.breaker.succeeded();
                 if state.absorb(&self.resource, &self.key, result.body, stored_at_ms) {
                     state.stats.origin_hits += 1;
