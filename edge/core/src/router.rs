@@ -1,11 +1,9 @@
 //! Which route a request is for, and everything that can be refused before it waits.
 
-use alloc::string::String;
-
-use edgewise_wire::ids::check_id;
-use edgewise_wire::params::{FeedParams, HotParams, ItemsParams, SimilarParams, SuggestedParams};
+use edgewise_wire::params::{
+    FeedParams, HotParams, ItemsParams, SimilarParams, SuggestedParams, path_id,
+};
 use edgewise_wire::problem::Problem;
-use edgewise_wire::query::percent_decode;
 
 use crate::answer;
 use crate::cors::Cors;
@@ -143,7 +141,7 @@ fn begin(
         Path::Similar(item) => {
             let params = SimilarParams::parse(query)?;
             limit(state, request, None)?;
-            Route::Listed(Listed::similar(item_of(item)?, params))
+            Route::Listed(Listed::similar(path_id("item", item)?, params))
         }
         Path::Items => {
             let params = ItemsParams::parse(query)?;
@@ -167,13 +165,6 @@ fn limit(state: &mut State, request: &Request<'_>, user: Option<&str>) -> Result
         .buckets
         .take(client, request.wall_ms)
         .map_err(Problem::rate_limited)
-}
-
-fn item_of(segment: &str) -> Result<String, Problem> {
-    let item = percent_decode(segment, false)
-        .map_err(|_| Problem::parameter("item", "item is not UTF-8", "an id"))?;
-    check_id(&item).map_err(|error| Problem::id("item", error))?;
-    Ok(item)
 }
 
 #[cfg(test)]

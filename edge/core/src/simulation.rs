@@ -1,8 +1,10 @@
 //! The core under virtual time: a host whose stores lose values, whose origin is slow, fails
 //! or hangs, whose queue refuses and whose isolates die. Every run follows from its seed.
 
+mod http;
 mod origin;
 mod random;
+mod reading;
 mod scenarios;
 mod seeds;
 mod world;
