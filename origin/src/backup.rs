@@ -183,3 +183,85 @@ fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
         .and_then(|directory| directory.sync_all())
         .map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use edgewise_wire::api::EventType;
+
+    use super::*;
+    use crate::ingest::testing::{Rig, event};
+    use crate::verify::verify;
+
+    fn liked(likes: u32) -> Rig {
+        let rig = Rig::new();
+        let user = |n: u32| format!("u{n}");
+        rig.events(
+            (0..likes)
+                .map(|n| event(&n.to_string(), EventType::Like, &user(n), "i"))
+                .collect(),
+        );
+        rig
+    }
+
+    #[test]
+    fn a_backup_restores_to_the_same_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("copy.redb");
+        let rig = liked(10);
+        let copied = backup(&*rig.store, &file).unwrap();
+        assert_eq!(copied.position, 10);
+        rig.events(vec![event("later", EventType::Like, "v", "i")]);
+
+        let data = directory.path().join("data");
+        let restored = restore(&file, &data, false).unwrap();
+        assert_eq!((restored.position, restored.rows), (10, copied.rows));
+        let store = RedbStore::open_existing(&data).unwrap();
+        assert!(verify(&store).unwrap().ok);
+        let item = read::item(&*store.read().unwrap(), "i").unwrap().unwrap();
+        assert_eq!(item.counters.likes, 10);
+        assert!(!with_suffix(&file, ".part").exists());
+    }
+
+    #[test]
+    fn nothing_is_overwritten_unless_forced() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("copy.redb");
+        backup(&*liked(1).store, &file).unwrap();
+        assert!(matches!(
+            backup(&*liked(2).store, &file),
+            Err(StoreError::NotEmpty { .. })
+        ));
+
+        let data = directory.path().join("data");
+        restore(&file, &data, false).unwrap();
+        assert!(matches!(
+            restore(&file, &data, false),
+            Err(StoreError::NotEmpty { .. })
+        ));
+        restore(&file, &data, true).unwrap();
+        let _in_use = RedbStore::open(&data).unwrap();
+        assert!(matches!(
+            restore(&file, &data, true),
+            Err(StoreError::Locked { .. })
+        ));
+    }
+
+    #[test]
+    fn a_damaged_or_missing_backup_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("copy.redb");
+        let data = directory.path().join("data");
+        assert!(matches!(
+            restore(&file, &data, false),
+            Err(StoreError::Missing { .. })
+        ));
+        backup(&*liked(500).store, &file).unwrap();
+        let mut bytes = std::fs::read(&file).unwrap();
+        // Not the header, which redb repairs: pages in use.
+        let middle = bytes.len() / 8;
+        bytes[8_192..middle.max(40_000)].fill(0xa5);
+        std::fs::write(&file, bytes).unwrap();
+        assert!(restore(&file, &data, false).is_err());
+        assert!(!data.exists());
+    }
+}

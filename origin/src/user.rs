@@ -95,6 +95,9 @@ impl Name {
     }
 }
 
+/// Keys and values.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 struct Reader<'a> {
     snapshot: &'a dyn Snapshot,
     number: u64,
@@ -120,7 +123,7 @@ impl Reader<'_> {
     }
 
     /// The user's rows of a table: what follows the number in the key, and the value.
-    fn rows(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn rows(&self, table: Table) -> Result<Rows, StoreError> {
         let mut rows = Vec::new();
         let range = Range::prefix(&keys::number(self.number));
         self.snapshot.scan(table, &range, &mut |key, value| {
@@ -246,5 +249,92 @@ impl Reader<'_> {
             "request_id": event.request_id,
             "position": event.position,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use edgewise_ranking::id_hash;
+
+    use super::*;
+    use crate::ingest::testing::{NOW_MS, Rig, event, item};
+
+    fn rig() -> Rig {
+        let rig = Rig::new();
+        rig.write(Command::UpsertItems(vec![item("i", "a")]));
+        rig.events(vec![
+            event("1", EventType::View, "ann", "i"),
+            event("2", EventType::Like, "ann", "i"),
+            event("3", EventType::Follow, "ann", "i"),
+            event("4", EventType::Hide, "ann", "j"),
+            event("5", EventType::Like, "bob", "i"),
+        ]);
+        rig
+    }
+
+    #[test]
+    fn an_export_has_everything_by_name() {
+        let rig = rig();
+        let export = export(&*rig.store, &rig.clock, "ann").unwrap().unwrap();
+        assert_eq!(
+            export.follows,
+            [json!({ "author": "a", "since": NOW_MS, "item": "i" })]
+        );
+        assert_eq!(export.hides, [json!({ "item": "j", "at": NOW_MS })]);
+        assert_eq!(export.events.len(), 4);
+        assert_eq!(export.events[1]["type"], "like");
+        assert_eq!(export.reactions[0]["kinds"], json!(["like", "follow"]));
+        let day = keys::day_of(NOW_MS);
+        assert_eq!(
+            export.interactions,
+            [json!({ "author": "a", "day": day, "count": 2 })]
+        );
+        assert!(
+            super::export(&*rig.store, &rig.clock, "eve")
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_deleted_user_leaves_totals_and_no_trace() {
+        let rig = rig();
+        assert!(delete(&rig.writer, "ann").unwrap());
+        assert!(!delete(&rig.writer, "ann").unwrap());
+        assert!(export(&*rig.store, &rig.clock, "ann").unwrap().is_none());
+        let state = read::user_state(&*rig.read(), "ann", NOW_MS).unwrap();
+        assert_eq!(state, read::UserState::default());
+        let item = read::item(&*rig.read(), "i").unwrap().unwrap();
+        assert_eq!((item.counters.likes, item.counters.follows), (2, 1));
+        rig.check();
+        let stored = rig.read();
+        for table in Table::ALL {
+            stored
+                .scan(table, &Range::all(), &mut |key, value| {
+                    let hash = id_hash("ann").to_be_bytes();
+                    let names = |bytes: &[u8]| bytes.windows(3).any(|part| part == b"ann");
+                    assert!(!names(key) && !names(value), "{}", table.name());
+                    assert!(!key.starts_with(&hash), "{}", table.name());
+                    Ok(ControlFlow::Continue(()))
+                })
+                .unwrap();
+        }
+        // Who comes back starts anew; what was left behind is nobody's to take back.
+        rig.events(vec![event("6", EventType::Unlike, "ann", "i")]);
+        assert_eq!(
+            read::item(&*rig.read(), "i")
+                .unwrap()
+                .unwrap()
+                .counters
+                .likes,
+            2
+        );
+        rig.check();
+        let changes = rig.seen.0.lock().unwrap();
+        assert!(
+            changes
+                .iter()
+                .any(|changes| changes.deleted_users == ["ann"])
+        );
     }
 }

@@ -90,7 +90,7 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
             .drain()
             .filter(|(_, cell)| cell.changed)
             .collect();
-        changed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        changed.sort_unstable_by_key(|(key, _)| *key);
         for (key, cell) in changed {
             match cell.record {
                 Some(record) => stored.put(self.table, &key, &record.encode())?,

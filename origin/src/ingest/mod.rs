@@ -9,6 +9,8 @@ mod batch;
 mod cells;
 pub mod dedupe;
 mod events;
+#[cfg(test)]
+mod histories;
 pub mod outlier;
 mod queue;
 mod rewarm;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::SubmitError;
 
@@ -14,6 +15,8 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// A group takes commands until it has this many bytes; it takes at least one.
     pub group_bytes: usize,
+    /// Pause before a failed commit is tried again; the second pause is twice as long.
+    pub retry_pause: Duration,
 }
 
 impl Default for Limits {
@@ -22,6 +25,7 @@ impl Default for Limits {
             queue_commands: 4_096,
             queue_bytes: 64 << 20,
             group_bytes: 8 << 20,
+            retry_pause: Duration::from_millis(20),
         }
     }
 }
@@ -140,6 +144,7 @@ mod tests {
             queue_commands: 3,
             queue_bytes: 100,
             group_bytes: 50,
+            ..Limits::default()
         };
         let queue = Queue::new(limits);
         assert_eq!(queue.push('x', 101, false), Err(SubmitError::TooLarge));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use edgewise_ranking::RankingConfig;
 use edgewise_wire::api::{Event, EventType, Item};
@@ -96,10 +97,11 @@ impl Rig {
         let clock = Clock::manual(NOW_MS);
         let seen = Arc::new(Seen::default());
         let hot = RankingConfig::default().hot;
-        let config = WriterConfig {
-            hot,
-            limits: Limits::default(),
+        let limits = Limits {
+            retry_pause: Duration::ZERO,
+            ..Limits::default()
         };
+        let config = WriterConfig { hot, limits };
         let writer = start(&store, &clock, &config, &seen);
         Self {
             store,

@@ -17,8 +17,6 @@ use crate::store::{Store, StoreError, read};
 
 /// Attempts at a commit before the writer gives up.
 const ATTEMPTS_MAX: u32 = 3;
-/// Pause before a further attempt.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the writer needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +77,7 @@ impl Writer {
             shared: Arc::clone(&shared),
             store,
             hot: config.hot,
+            retry_pause: config.limits.retry_pause,
             subscriber,
         };
         let thread = std::thread::Builder::new()
@@ -183,6 +182,7 @@ struct Worker {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     hot: HotConfig,
+    retry_pause: Duration,
     subscriber: Arc<dyn Subscriber>,
 }
 
@@ -251,7 +251,7 @@ impl Worker {
                         attempt,
                         "a commit failed and is tried again"
                     );
-                    std::thread::sleep(RETRY_PAUSE * attempt);
+                    std::thread::sleep(self.retry_pause * attempt);
                     attempt += 1;
                 }
                 (Err(error), _) => return Err(error),

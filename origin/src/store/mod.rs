@@ -4,6 +4,8 @@
 //! keys and records, never the engine. [`redb::RedbStore`] is the engine.
 
 mod codec;
+#[cfg(test)]
+mod corruption;
 mod error;
 pub mod item;
 pub mod keys;

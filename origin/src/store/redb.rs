@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -48,9 +49,7 @@ impl RedbStore {
             source,
         })?;
         let path = directory.join(FILE_NAME);
-        let database = builder()
-            .create(&path)
-            .map_err(|error| open_error(error, &path))?;
+        let database = opened(&path, || builder().create(&path))?;
         Self::prepare(database, path)
     }
 
@@ -72,9 +71,7 @@ impl RedbStore {
                 path: path.to_owned(),
             });
         }
-        let database = builder()
-            .open(path)
-            .map_err(|error| open_error(error, path))?;
+        let database = opened(path, || builder().open(path))?;
         Self::prepare(database, path.to_owned())
     }
 
@@ -88,9 +85,7 @@ impl RedbStore {
                 path: path.to_owned(),
             });
         }
-        let database = builder()
-            .create(path)
-            .map_err(|error| open_error(error, path))?;
+        let database = opened(path, || builder().create(path))?;
         Self::prepare(database, path.to_owned())
     }
 
@@ -117,12 +112,13 @@ impl RedbStore {
     /// # Errors
     /// [`StoreError::Damaged`] where one is wrong.
     pub fn check_integrity(&mut self) -> Result<(), StoreError> {
-        match self.database.check_integrity() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::Damaged {
+        let database = &mut self.database;
+        match catch_unwind(AssertUnwindSafe(|| database.check_integrity())) {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Err(error)) => Err(StoreError::engine(error)),
+            Ok(Ok(false)) | Err(_) => Err(StoreError::Damaged {
                 path: self.path.clone(),
             }),
-            Err(error) => Err(StoreError::engine(error)),
         }
     }
 
@@ -160,6 +156,19 @@ fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder
+}
+
+/// Runs what opens `path`. The engine panics on some kinds of damage, which is an error here.
+fn opened(
+    path: &Path,
+    open: impl FnOnce() -> Result<Database, DatabaseError>,
+) -> Result<Database, StoreError> {
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(opened) => opened.map_err(|error| open_error(error, path)),
+        Err(_) => Err(StoreError::Damaged {
+            path: path.to_owned(),
+        }),
+    }
 }
 
 fn open_error(error: DatabaseError, path: &Path) -> StoreError {

@@ -10,7 +10,7 @@ use edgewise_wire::counters::Counters;
 
 use super::recount::{Recount, Warmth};
 use super::{MISMATCHES_MAX, Report};
-use crate::ingest::dedupe::is_forgotten;
+use crate::ingest::dedupe::REMEMBERED_MS;
 use crate::store::item::ItemRecord;
 use crate::store::record::{
     DayStats, DedupeRecord, Follow, ItemTotals, Reaction, RecentEvents, Record, UserRecord,
@@ -59,28 +59,19 @@ impl<'a> Comparison<'a> {
 
     /// Event ids and files' positions: what makes counting exact.
     fn sources(&mut self, recount: &Recount) -> Result<(), StoreError> {
-        let now = recount.at;
-        let mut live: BTreeMap<[u8; 16], DedupeRecord> = BTreeMap::new();
+        let from = self.meta::<u64>(keys::DEDUPE_FROM)?.unwrap_or(1);
+        let wall_ms = self.meta::<i64>(keys::WALL_MS)?.unwrap_or(i64::MIN);
+        let mut expected: BTreeMap<[u8; 16], DedupeRecord> = BTreeMap::new();
         for (id, record) in &recount.ids {
-            live.insert(id.to_be_bytes(), *record);
+            if record.seq >= from {
+                expected.insert(id.to_be_bytes(), *record);
+            } else if wall_ms.saturating_sub(record.at.wall_ms) <= REMEMBERED_MS {
+                self.mismatch(format!(
+                    "dedupe: record {} was forgotten too early",
+                    record.seq
+                ));
+            }
         }
-        // A forgotten id may or may not have been removed yet.
-        let mut expected = live.clone();
-        expected.retain(|_, record| !is_forgotten(record.at, now));
-        let mut stored_forgotten = Vec::new();
-        self.snapshot
-            .scan(Table::Dedupe, &Range::all(), &mut |key, _| {
-                let known = <[u8; 16]>::try_from(key)
-                    .ok()
-                    .and_then(|key| live.get_key_value(&key));
-                if let Some((key, record)) =
-                    known.filter(|(_, record)| is_forgotten(record.at, now))
-                {
-                    stored_forgotten.push((*key, *record));
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-        expected.extend(stored_forgotten);
         self.rows::<_, DedupeRecord, _>(Table::Dedupe, expected, |one, other| one == other)?;
 
         let mut positions = BTreeMap::new();
@@ -99,6 +90,10 @@ impl<'a> Comparison<'a> {
             }
         }
         Ok(())
+    }
+
+    fn meta<R: Record>(&self, name: &[u8]) -> Result<Option<R>, StoreError> {
+        read::get(self.snapshot, Table::Meta, name)
     }
 
     fn items(&mut self, recount: &mut Recount) -> Result<(), StoreError> {

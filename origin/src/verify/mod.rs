@@ -2,6 +2,8 @@
 
 mod compare;
 mod recount;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 
