@@ -182,7 +182,7 @@ pub struct LimitsConfig {
     pub rate_per_s: f64,
     /// Requests a client may send at once before the rate counts.
     pub rate_burst: u32,
-    /// Connections held open at once, over both listeners.
+    /// Connections of the public listener held open at once.
     pub connections: usize,
     /// A request is answered 503 after this, ms.
     pub request_timeout_ms: u64,

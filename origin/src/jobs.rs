@@ -52,7 +52,7 @@ impl Stop {
 }
 
 impl Jobs {
-    /// Starts every job of `origin`.
+    /// Starts every job of `origin`, which has made its lists when it was loaded.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Jobs {
     pub fn start(origin: &Arc<Origin>) -> std::io::Result<Self> {
         let mut jobs = Self::default();
         let own = Arc::clone(origin);
-        jobs.spawn("overlay", OVERLAY_EVERY, move |_| {
+        jobs.spawn("overlay", OVERLAY_EVERY, OVERLAY_EVERY, move |_| {
             let wall_ms = own.clock.wall_ms();
             telemetry::job("overlay", wall_ms, || -> Result<(), String> {
                 own.overlay.refresh();
@@ -68,7 +68,7 @@ impl Jobs {
             });
         })?;
         let own = Arc::clone(origin);
-        jobs.spawn("hot-lists", HOT_EVERY, move |_| {
+        jobs.spawn("hot-lists", HOT_EVERY, HOT_EVERY, move |_| {
             let wall_ms = own.clock.wall_ms();
             telemetry::job("hot_lists", wall_ms, || -> Result<(), String> {
                 own.make_hot_lists();
@@ -77,11 +77,16 @@ impl Jobs {
             telemetry::metrics_handle().run_upkeep();
         })?;
         let own = Arc::clone(origin);
-        jobs.spawn("neighbours", NEIGHBOURS_EVERY, move |_| {
-            telemetry::job("neighbours", own.clock.wall_ms(), || own.make_neighbours());
-        })?;
+        jobs.spawn(
+            "neighbours",
+            NEIGHBOURS_EVERY,
+            NEIGHBOURS_EVERY,
+            move |_| {
+                telemetry::job("neighbours", own.clock.wall_ms(), || own.make_neighbours());
+            },
+        )?;
         let own = Arc::clone(origin);
-        jobs.spawn("warm", WARM_EVERY, move |stop| {
+        jobs.spawn("warm", Duration::ZERO, WARM_EVERY, move |stop| {
             let stop = || stop.is_set();
             telemetry::job("warm", own.clock.wall_ms(), || own.warm_bundles(&stop));
         })?;
@@ -98,10 +103,11 @@ impl Jobs {
         }
     }
 
-    /// Runs `work` at once and then every `every`.
+    /// Runs `work` after `first` and then every `every`.
     fn spawn(
         &mut self,
         name: &str,
+        first: Duration,
         every: Duration,
         work: impl Fn(&Stop) + Send + 'static,
     ) -> std::io::Result<()> {
@@ -109,11 +115,10 @@ impl Jobs {
         let thread = std::thread::Builder::new()
             .name(format!("edgewise-{name}"))
             .spawn(move || {
-                loop {
+                let mut pause = first;
+                while !stop.sleep(pause) {
                     work(&stop);
-                    if stop.sleep(every) {
-                        return;
-                    }
+                    pause = every;
                 }
             })?;
         self.threads.push(thread);

@@ -21,12 +21,8 @@ use crate::telemetry;
 
 /// Users whose bundles are warmed.
 pub const WARM_USERS_MAX: usize = 100;
-/// Commands, bytes and group size of the write queue.
-const QUEUE: Limits = Limits {
-    queue_commands: 4_096,
-    queue_bytes: 64 << 20,
-    group_bytes: 8 << 20,
-};
+/// After a start, items created longer ago than this are not in the overlay as new, domain ms.
+const NEWS_MS: i64 = 24 * 3_600_000;
 
 /// Catalogue, lists and writer over one store.
 pub struct Origin {
@@ -57,7 +53,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Loads the catalogue and starts the writer.
+    /// Loads the catalogue, starts the writer and makes every list once.
     ///
     /// # Errors
     ///
@@ -87,7 +83,7 @@ impl Origin {
         });
         let config = WriterConfig {
             hot: model.config.hot,
-            limits: QUEUE,
+            limits: Limits::default(),
         };
         let writer = Writer::start(Arc::clone(&store), clock.clone(), &config, follower)?;
         let origin = Self {
@@ -105,6 +101,7 @@ impl Origin {
             keys,
         };
         origin.make_hot_lists();
+        origin.make_neighbours()?;
         Ok(origin)
     }
 
@@ -175,7 +172,11 @@ fn load_catalogue(
     read::all_items(&*snapshot, &mut |state: ItemState| {
         let event_age_ms = (domain_ms.saturating_sub(state.last_event_ms)).max(0) as f64 / speed;
         let event_ms = wall_ms.saturating_sub(event_age_ms as i64);
-        let written_ms = state.first_written.map_or(0, |written| written.wall_ms);
+        // A bulk import is no news: its items were there before any bundle was.
+        let created_ms = state.item.as_ref().map_or(0, |item| item.created_at_ms);
+        let is_news = created_ms >= domain_ms.saturating_sub(NEWS_MS);
+        let written = state.first_written.filter(|_| is_news);
+        let written_ms = written.map_or(0, |written| written.wall_ms);
         catalogue.load(&state, event_ms.max(written_ms).min(wall_ms));
     })?;
     catalogue.set_position(read::position(&*snapshot)?);

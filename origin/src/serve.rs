@@ -25,6 +25,9 @@ use crate::{secrets, telemetry};
 /// File in the data directory by which other commands find the running server.
 const SERVE_FILE: &str = "serve.json";
 
+/// Connections of the admin listener held open at once.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
 /// How to reach the server that runs on a data directory; readable by its owner only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Running {
@@ -118,19 +121,24 @@ async fn serve(
         header_timeout: Duration::from_millis(config.limits.header_timeout_ms),
         drain: Duration::from_millis(config.limits.drain_ms),
     };
+    // Clients that take every public connection must not lock the operator out.
+    let admin_limits = ConnectionLimits {
+        connections: Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
+        ..limits.clone()
+    };
     let (stop, stopped) = watch::channel(false);
     let addresses = (public.local_addr()?, admin.local_addr()?);
     let listeners = [
         tokio::spawn(connections::serve(
             public,
             public_router(service),
-            limits.clone(),
+            limits,
             stopped.clone(),
         )),
         tokio::spawn(connections::serve(
             admin,
             admin_router(service),
-            limits,
+            admin_limits,
             stopped,
         )),
     ];

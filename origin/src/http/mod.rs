@@ -12,6 +12,8 @@ mod lists;
 mod probes;
 mod problem;
 mod rate;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -111,8 +111,11 @@ impl Graph {
         numbers.extend(follows.iter().map(|edge| edge.0));
         numbers.sort_unstable();
         numbers.dedup();
-        let mut graph = Self::default();
-        graph.users = numbers.iter().copied().zip(0..).collect();
+        let users = numbers.iter().copied().zip(0..).collect();
+        let mut graph = Self {
+            users,
+            ..Self::default()
+        };
         for same in engagements.chunk_by(|a, b| a.0 == b.0) {
             let items = same.iter().take(ITEMS_PER_USER).map(|edge| edge.2);
             if let Some(user) = same.first().and_then(|edge| graph.users.get(&edge.0)) {
