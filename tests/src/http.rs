@@ -121,3 +121,27 @@ pub fn eventually<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Opti
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// `POST` of a body that the server may refuse before it has read all of it: what cannot be
+/// written is dropped, the answer is read all the same. Returns the answer's head and body.
+///
+/// # Panics
+/// Where there is no answer.
+#[must_use]
+pub fn post_refused(base: &str, path: &str, body: &[u8]) -> String {
+    use std::io::{Read, Write};
+    let address = base.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the head is read");
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.is_empty(), "the server closed without an answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}

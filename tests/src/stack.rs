@@ -47,19 +47,21 @@ impl Watched {
     /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to the whole group but the watcher.
     ///
     /// # Panics
-    /// Where `pkill` is missing.
+    /// Where nothing is there to be signalled.
     pub fn signal(&self, signal: &str) {
         let group = self.0.id().to_string();
-        let watchers = ["sh", "cat"];
-        let listing = Command::new("ps").args(["-o", "pid=,comm=", "-g", &group]).output();
+        let listing = Command::new("ps").args(["-eo", "pid=,pgid=,comm="]).output();
         let listing = String::from_utf8(listing.expect("ps runs").stdout).expect("ps prints text");
+        let mut signalled = 0;
         for line in listing.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(pid), Some(name)) = (words.next(), words.next()) else { continue };
-            if !watchers.contains(&name) {
-                let _ = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [pid, pgid, name] = words[..] else { continue };
+            if pgid == group && !["sh", "cat"].contains(&name) {
+                let kill = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+                signalled += usize::from(kill.is_ok_and(|status| status.success()));
             }
         }
+        assert!(signalled > 0, "no process to signal");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bad input gets a clear problem document, at the edge and at the origin alike.
 
-use edgewise_tests::http::{Answer, get, send};
+use edgewise_tests::http::{Answer, get, post_refused, send};
 use edgewise_tests::stack::ADMIN_TOKEN;
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ fn bad_parameters(base: &str) {
         ("/api/v1/similar/3?limit=0", "limit"),
         ("/api/v1/discover/suggested-users?user=u&limit=51", "limit"),
         ("/api/v1/items", "ids"),
-        (&format!("/api/v1/items?ids={}", vec!["1"; 101].join(",")), "ids"),
+        (&format!("/api/v1/items?ids={}", (0..101).map(|id| id.to_string()).collect::<Vec<_>>().join(",")), "ids"),
     ] {
         problem(&get(&format!("{base}{path}")), 400, field);
     }
@@ -87,11 +87,13 @@ fn bad_bodies(base: &str) {
         (r#"{"events":{}}"#.to_owned(), 400),
         (deep, 400),
         (json!({ "events": many }).to_string(), 413),
-        (format!(r#"{{"events":[],"pad":"{}"}}"#, "x".repeat(300 * 1024)), 413),
     ] {
         let answer = events(base, "application/json", body.as_bytes());
         problem(&answer, status, "");
     }
+    let huge = format!(r#"{{"events":[],"pad":"{}"}}"#, "x".repeat(300 * 1024));
+    let refused = post_refused(base, "/api/v1/events", huge.as_bytes());
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
     problem(&events(base, "application/json", b"\xff\xfe\x00"), 400, "");
     problem(&events(base, "image/png", good().to_string().as_bytes()), 415, "");
     let beacon = json!({ "events": [good()] }).to_string();

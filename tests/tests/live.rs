@@ -127,26 +127,26 @@ fn a_warm_feed_asks_the_origin_for_nothing_but_the_overlay(stack: &Stack) {
     stack.personal("/api/v1/feed?user=warm");
     // What the first request left for the background is done by now.
     std::thread::sleep(Duration::from_secs(2));
-    let (all, overlay, probes) =
-        (stack.requests("route"), stack.requests("overlay"), stack.requests("served"));
+    let before = stack.requests_by_route();
     for _ in 0..50 {
         let answer = stack.edge.get("/api/v1/feed?user=warm");
         assert_eq!(answer.header("edgewise-rung"), "personal");
     }
-    let others = (stack.requests("route") - all)
-        - (stack.requests("overlay") - overlay)
-        - (stack.requests("served") - probes)
-        - background(stack, all);
-    assert_eq!(others, 0.0, "requests beside the overlay's");
-}
-
-/// Explore slots that were shown are reported through the Queue: not part of an answer.
-fn background(stack: &Stack, _: f64) -> f64 {
-    let _ = stack;
-    0.0
+    let mut others = stack.requests_by_route();
+    for (route, count) in before {
+        *others.entry(route).or_default() -= count;
+    }
+    // The Queue's consumer reports explore slots that were shown: no part of an answer.
+    others.retain(|route, count| {
+        *count > 0.0 && !route.contains("overlay") && !route.contains("/internal/v1/events")
+    });
+    assert!(others.is_empty(), "requests beside the overlay's: {others:?}");
 }
 
 fn twenty_pages_repeat_nothing(stack: &Stack) {
+    for author in 0..40 {
+        stack.follow("reader", &format!("a{author}"));
+    }
     stack.personal("/api/v1/feed?user=reader");
     let mut seen = BTreeSet::new();
     let mut cursor = String::new();
@@ -161,7 +161,8 @@ fn twenty_pages_repeat_nothing(stack: &Stack) {
             None => break,
         }
     }
-    assert!(seen.len() >= 250, "only {} items came", seen.len());
+    // 40 authors wrote 10 items each; the cursor's set may drop one in 256 of them.
+    assert!(seen.len() >= 380, "only {} items came", seen.len());
 }
 
 fn edge_and_origin_rank_the_same(stack: &Stack) {

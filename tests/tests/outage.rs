@@ -24,13 +24,13 @@ fn the_edge_goes_on_while_the_origin_is_hung_or_gone() {
 
     stack.origin.signal("STOP");
     let hung = event("like", "known", "5");
-    away(&stack, &hung);
+    away(&stack, &hung, "hung");
     stack.origin.signal("CONT");
     counted_once(&stack, "5", 1);
 
     stack.origin.kill();
     let gone = event("like", "other", "5");
-    away(&stack, &gone);
+    away(&stack, &gone, "gone");
     stack.origin.run();
     // The same event again: the client never heard of the first answer.
     let url = format!("{}/api/v1/events", stack.edge.url);
@@ -42,13 +42,13 @@ fn the_edge_goes_on_while_the_origin_is_hung_or_gone() {
 }
 
 /// Every promise of the edge for an origin that does not answer.
-fn away(stack: &Stack, like: &Value) {
+fn away(stack: &Stack, like: &Value, how: &str) {
     for round in 0..3 {
         let feed = quick(stack, "/api/v1/feed?user=known");
         let rung = feed.header("edgewise-rung");
         assert!(["personal", "personal-stale"].contains(&rung), "round {round}: {rung}");
         assert!(!feed.ids().is_empty());
-        let stranger = quick(stack, &format!("/api/v1/feed?user=stranger{round}"));
+        let stranger = quick(stack, &format!("/api/v1/feed?user=stranger-{how}-{round}"));
         assert!(IMPERSONAL.contains(&stranger.header("edgewise-rung")), "{:?}", stranger.headers);
         assert!(!stranger.ids().is_empty(), "a stranger sees something");
         for path in ["/api/v1/hot/trending?window=24h", "/api/v1/similar/5", "/api/v1/items?ids=5,6"] {

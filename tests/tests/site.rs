@@ -1,5 +1,6 @@
 //! A small site for tests, and a stack that serves it.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgewise_tests::http::{Answer, eventually, post};
@@ -50,15 +51,27 @@ impl Stack {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
-    /// Sum of the origin's answered requests whose route contains `route`.
-    pub(crate) fn requests(&self, route: &str) -> f64 {
+    /// The origin's answered requests by route, probes and metrics aside.
+    pub(crate) fn requests_by_route(&self) -> BTreeMap<String, f64> {
         let metrics = edgewise_tests::http::get(&format!("{}/metrics", self.origin.admin_url));
         assert_eq!(metrics.status, 200, "{}", metrics.text);
-        let lines = metrics.text.lines();
-        lines
-            .filter(|line| line.starts_with("edgewise_http_requests_total") && line.contains(route))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        let mut routes = BTreeMap::new();
+        for line in metrics.text.lines() {
+            let Some(labels) = line.strip_prefix("edgewise_http_requests_total") else { continue };
+            let route = labels.split("route=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
+            let (Some(route), Some(count)) = (route, count) else { panic!("unread: {line}") };
+            if !["/livez", "/readyz", "/healthz", "/metrics"].contains(&route) {
+                *routes.entry(route.to_owned()).or_default() += count;
+            }
+        }
+        assert!(!routes.is_empty(), "no request is counted: {}", metrics.text);
+        routes
+    }
+
+    /// The origin's answered requests whose route contains `part`.
+    pub(crate) fn requests(&self, part: &str) -> f64 {
+        self.requests_by_route().iter().filter(|(route, _)| route.contains(part)).map(|(_, n)| n).sum()
     }
 
     /// A feed page of the edge on the rung that is expected, waiting for the first bundle.
