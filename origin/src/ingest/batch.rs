@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgewise_ranking::config::HotConfig;
 use edgewise_ranking::id_hash;
@@ -334,6 +335,8 @@ impl<'a> Batch<'a> {
         Ok(Changes {
             position: self.seq,
             at: self.at,
+            events: self.counted,
+            took: Duration::ZERO,
             items,
             follows: self.follows,
             hides: self.hides,

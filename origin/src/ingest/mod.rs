@@ -8,6 +8,8 @@ mod apply;
 mod batch;
 mod cells;
 pub mod dedupe;
+#[cfg(test)]
+mod durability;
 mod events;
 #[cfg(test)]
 mod histories;
@@ -23,6 +25,7 @@ mod tests;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgewise_ranking::HotSum;
 use edgewise_wire::api::{Event, Item};
@@ -217,6 +220,10 @@ pub struct Changes {
     pub position: u64,
     /// Receipt time of its newest command.
     pub at: Written,
+    /// Events it counted.
+    pub events: u64,
+    /// How long transaction and flush took, all attempts together.
+    pub took: Duration,
     /// Items whose facts, totals or deletion changed, each once, ascending by hash.
     pub items: Vec<ItemState>,
     /// Follows that began or ended, in order.

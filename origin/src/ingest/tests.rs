@@ -1,18 +1,12 @@
 //! What a client and an operator would notice of the writer.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use edgewise_ranking::id_hash;
 use edgewise_wire::api::{Event, EventType};
 use edgewise_wire::counters::Counters;
 
 use super::testing::{NOW_MS, Rig, event, item};
-use super::{
-    Command, EventSource, FollowChange, ImportRow, Limits, Served, SourceHash, SubmitError,
-    WriteError,
-};
-use crate::store::{RedbStore, Store, Table, keys, read};
+use super::{Command, FollowChange, ImportRow, Served, SourceHash};
+use crate::store::{Store, Table, keys, read};
 
 const HOUR_MS: i64 = keys::HOUR_MS;
 
@@ -445,95 +439,6 @@ fn served_items_are_logged_and_count_nothing() {
     assert_eq!(rig.write(Command::Served(vec![served])).position, 1);
     assert!(read::item(&*rig.read(), "i").unwrap().is_none());
     rig.check();
-}
-
-#[test]
-fn a_failed_commit_is_tried_again_and_counts_once() {
-    let rig = Rig::new();
-    rig.store.fail_before.store(1, Ordering::Relaxed);
-    rig.store.fail_after.store(1, Ordering::Relaxed);
-    let outcome = rig.events(vec![event("1", EventType::Like, "u", "i")]);
-    assert_eq!(outcome.accepted + outcome.duplicate, 1);
-    assert_eq!(counters(&rig, "i").likes, 1);
-    assert!(rig.writer.is_running());
-    rig.check();
-}
-
-#[test]
-fn a_disk_that_stays_full_stops_the_writer_and_loses_nothing() {
-    let mut rig = Rig::new();
-    rig.events(vec![event("1", EventType::Like, "u", "i")]);
-    rig.store.fail_before.store(3, Ordering::Relaxed);
-    let like = || vec![event("2", EventType::Like, "v", "i")];
-    let command = Command::Events {
-        events: like(),
-        source: EventSource::Edge,
-    };
-    assert!(matches!(
-        rig.writer.write(command),
-        Err(WriteError::Store(_))
-    ));
-    assert_eq!(counters(&rig, "i").likes, 1);
-    rig.writer.stop();
-    assert!(!rig.writer.is_running());
-    let refused = rig.writer.submit(Command::DeleteUser("u".to_owned()));
-    assert_eq!(refused.unwrap_err(), SubmitError::Stopped);
-    rig.restart();
-    assert_eq!(rig.events(like()).accepted, 1);
-    assert_eq!(counters(&rig, "i").likes, 2);
-    rig.check();
-}
-
-/// Holds up the writer until the test lets go.
-struct Gate(std::sync::Mutex<()>);
-
-impl super::Subscriber for Gate {
-    fn committed(&self, _changes: &super::Changes) {
-        drop(self.0.lock().unwrap());
-    }
-}
-
-#[test]
-fn a_full_queue_says_so_and_stopping_commits_what_waits() {
-    let store: Arc<dyn Store> = Arc::new(RedbStore::in_memory().unwrap());
-    let limits = Limits {
-        queue_commands: 2,
-        ..Limits::default()
-    };
-    let hot = edgewise_ranking::RankingConfig::default().hot;
-    let config = super::WriterConfig { hot, limits };
-    let gate = Arc::new(Gate(std::sync::Mutex::new(())));
-    let clock = crate::clock::Clock::manual(NOW_MS);
-    let held = gate.0.lock().unwrap();
-    let subscriber = Arc::clone(&gate) as _;
-    let writer = super::Writer::start(Arc::clone(&store), clock, &config, subscriber).unwrap();
-    let submit = |n: u32| {
-        let events = vec![event(&n.to_string(), EventType::Like, &n.to_string(), "i")];
-        writer.submit(Command::Events {
-            events,
-            source: EventSource::Public,
-        })
-    };
-    let mut replies = Vec::new();
-    let mut n = 0;
-    let refused = loop {
-        n += 1;
-        match submit(n) {
-            Ok(reply) => replies.push(reply),
-            Err(error) => break error,
-        }
-        // Once the writer waits at the gate with the first, two more fit.
-        assert!(n < 1_000);
-    };
-    assert_eq!(refused, SubmitError::Overloaded);
-    drop(held);
-    writer.stop();
-    let accepted = replies.len() as u32;
-    for reply in replies {
-        assert_eq!(reply.blocking_recv().unwrap().unwrap().accepted, 1);
-    }
-    let state = read::item(&*store.read().unwrap(), "i").unwrap().unwrap();
-    assert_eq!(state.counters.likes, accepted);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::queue::{Limits, Queue};
 use super::rewarm::rewarm;
 use super::{Changes, Command, Outcome, SubmitError, Subscriber, WriteError, Written};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::store::{Store, StoreError, read};
 
 /// Attempts at a commit before the writer gives up.
@@ -207,8 +207,10 @@ impl Worker {
             .into_iter()
             .map(|queued| ((queued.command, queued.at), queued.reply))
             .unzip();
+        let stopwatch = Stopwatch::start();
         match self.attempt(&commands) {
-            Ok((outcomes, changes)) => {
+            Ok((outcomes, mut changes)) => {
+                changes.took = stopwatch.elapsed();
                 self.shared
                     .position
                     .store(changes.position, Ordering::Release);

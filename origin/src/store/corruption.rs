@@ -45,8 +45,8 @@ fn decode_all(bytes: &[u8]) {
     one::<LogRecord>(bytes);
 }
 
-fn samples() -> Vec<Vec<u8>> {
-    let item = Item {
+fn item() -> Item {
+    Item {
         id: "item".to_owned(),
         author: "author".to_owned(),
         created_at_ms: -5,
@@ -58,11 +58,10 @@ fn samples() -> Vec<Vec<u8>> {
         title: "Title".to_owned(),
         thumbnail: Some("data:,".to_owned()),
         link: None,
-    };
-    let at = Written {
-        wall_ms: 1_700_000_000_000,
-        domain_ms: -3,
-    };
+    }
+}
+
+fn log_entries() -> Vec<LogEntry> {
     let event = LogEvent {
         origin: EventOrigin::Id {
             source: EventSource::Edge,
@@ -98,18 +97,26 @@ fn samples() -> Vec<Vec<u8>> {
         position: 3,
         propensity: 0.25,
     };
-    let entries = [
+    vec![
         LogEntry::Event(event),
         LogEntry::Event(bare),
-        LogEntry::UpsertItem(Box::new(item.clone())),
+        LogEntry::UpsertItem(Box::new(item())),
         LogEntry::DeleteItem(1),
         LogEntry::AddFollow { user: 1, author: 2 },
         LogEntry::RemoveFollow { user: 1, author: 2 },
         LogEntry::DeleteUser(1),
         LogEntry::Served(served),
-    ];
+    ]
+}
+
+/// Bytes of records of every shape, each of which was seen to come back.
+fn samples() -> Vec<Vec<u8>> {
+    let at = Written {
+        wall_ms: 1_700_000_000_000,
+        domain_ms: -3,
+    };
     let mut samples = Vec::new();
-    for entry in entries {
+    for entry in log_entries() {
         let record = LogRecord { at, entry };
         assert_eq!(
             LogRecord::decode(Table::Log, &record.encode()).unwrap(),
@@ -118,8 +125,8 @@ fn samples() -> Vec<Vec<u8>> {
         samples.push(record.encode());
     }
     let known = ItemRecord {
-        id: item.id.clone(),
-        item: Some(item),
+        id: item().id,
+        item: Some(item()),
         first_written: at,
         deleted_at_ms: Some(1),
     };

@@ -2,6 +2,7 @@
 //! ingest but the definition of an outlier and of how long an id is remembered.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use edgewise_ranking::config::HotConfig;
 use edgewise_ranking::{HotSum, id_hash};
@@ -133,11 +134,14 @@ impl Recount {
     fn delete_user(&mut self, user: u64) {
         self.users.insert(user, true);
         self.recent.remove(&user);
-        self.follows.retain(|key, _| key.0 != user);
-        self.hides.retain(|key, _| key.0 != user);
-        self.seen.retain(|key, _| key.0 != user);
-        self.affinity.retain(|key, _| key.0 != user);
-        self.reactions.retain(|key, _| key.0 != user);
+        remove(&mut self.follows, (user, 0)..=(user, u64::MAX));
+        remove(&mut self.hides, (user, 0, 0)..=(user, u8::MAX, u64::MAX));
+        remove(&mut self.seen, (user, 0, 0)..=(user, u32::MAX, u64::MAX));
+        remove(
+            &mut self.affinity,
+            (user, 0, 0)..=(user, u32::MAX, u64::MAX),
+        );
+        remove(&mut self.reactions, (user, 0)..=(user, u64::MAX));
     }
 
     fn event(&mut self, event: &LogEvent) {
@@ -475,6 +479,13 @@ fn standing(made: &[Standout]) -> Standing {
         .filter(|first| first.is_hot)
         .map(|first| first.ts_ms);
     Standing { by_hour, hot_at_ms }
+}
+
+fn remove<K: Ord + Copy, V>(rows: &mut BTreeMap<K, V>, range: RangeInclusive<K>) {
+    let keys: Vec<K> = rows.range(range).map(|(key, _)| *key).collect();
+    for key in keys {
+        rows.remove(&key);
+    }
 }
 
 fn day(ts_ms: i64) -> u32 {
