@@ -11,7 +11,7 @@ use crate::{commands, rank, serve, telemetry};
 
 /// Ranks personal feeds at the CDN edge: the origin and its tools.
 #[derive(Debug, Parser)]
-#[command(name = "edgewise", version, about, propagate_version = true)]
+#[command(name = "edgewise", version, propagate_version = true)]
 pub struct Cli {
     /// Configuration file (default: edgewise.toml in the working directory, where it exists).
     #[arg(long, global = true, value_name = "FILE")]

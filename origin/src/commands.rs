@@ -84,6 +84,9 @@ pub fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
         Access::Server(running) => {
             let body = serde_json::to_value(&command)?;
             let answer = ask(&running, "POST", "/admin/v1/import", Some(&body))?;
+            for bad in answer["bad_lines"].as_array().into_iter().flatten() {
+                eprintln!("skipped {}", bad.as_str().unwrap_or_default());
+            }
             say(answer["summary"].as_str().unwrap_or("imported"))
         }
     }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::events::{read, rejections, submit};
 use super::lists::last_segment;
 use super::{COMMAND_BYTES_MAX, FOLLOWS_BYTES_MAX, Failure, Service, answer};
-use crate::import::{self, ImportOptions};
+use crate::import::{self, ImportOptions, ImportReport};
 use crate::ingest::{Command, ItemState, Outcome};
 use crate::store::StoreError;
 use crate::{backup as copies, store, user, verify as recount};
@@ -303,19 +303,21 @@ pub(super) async fn import(
             "jsonl, kuairand or movielens",
         )
     })?;
-    let summary = service
+    let done = service
         .blocking(move |origin| {
             let report = import::run(&options, &origin.writer, &mut |_| {});
-            report.map(|report| report.to_string()).map_err(|error| {
+            report.map(|report| described(&report)).map_err(|error| {
                 let detail = format!("the import stopped: {error}");
                 Problem::body("path", detail, "a data set this server may read").into()
             })
         })
         .await?;
-    Ok(answer::value(
-        StatusCode::OK,
-        &json!({ "summary": summary }),
-    ))
+    Ok(answer::value(StatusCode::OK, &done))
+}
+
+fn described(report: &ImportReport) -> Value {
+    let bad_lines: Vec<String> = report.bad_lines.iter().map(ToString::to_string).collect();
+    json!({ "summary": report.to_string(), "bad_lines": bad_lines })
 }
 
 /// `GET /admin/v1/stats`
