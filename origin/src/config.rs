@@ -19,7 +19,10 @@ pub enum ConfigError {
     #[error("{0}; see `docs/configuration.md` for the keys there are")]
     Invalid(#[from] config::ConfigError),
     /// A file cannot be read.
-    #[error("{what} `{path}` cannot be read: {source}; check the path and its permissions")]
+    #[error(
+        "{what} `{}` cannot be read: {source}; check the path and its permissions",
+        path.display()
+    )]
     Unreadable {
         /// What the file is.
         what: &'static str,
@@ -40,7 +43,8 @@ pub enum ConfigError {
     },
     /// The ranking configuration is not valid.
     #[error(
-        "the ranking configuration `{path}` is not valid: {reason}; correct the file or remove ranking.config"
+        "the ranking configuration `{}` is not valid: {reason}; correct the file or remove ranking.config",
+        path.display()
     )]
     Ranking {
         /// Its path.
