@@ -30,6 +30,9 @@ function feed() {
     position: index + 1,
     created_at: row.created_at,
     kind: row.kind,
+    likes: row.likes,
+    comments: row.comments,
+    shares: row.shares,
   }));
   return JSON.stringify({
     request_id: crypto.randomUUID().replaceAll("-", ""),

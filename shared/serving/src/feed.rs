@@ -146,6 +146,7 @@ fn page_of(
         ranking: &ranking,
         request_id: &request_id,
         prior,
+        made_at_ms: facts.made_at_ms,
         unfollows: &effects.unfollows,
         session,
         next_cursor: next_cursor(candidates, &ranking, input),

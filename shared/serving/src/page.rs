@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use edgewise_ranking::{Candidates, Placement, Ranked, Ranking, Sources, explain};
+use edgewise_ranking::{Candidates, Feature, Placement, Ranked, Ranking, Sources, explain};
 use edgewise_wire::session::Session;
 
 use crate::feed::FeedInput;
@@ -16,6 +16,8 @@ pub(crate) struct Page<'a> {
     pub(crate) ranking: &'a Ranking,
     pub(crate) request_id: &'a str,
     pub(crate) prior: f64,
+    /// Wall time the facts were put together at, Unix ms.
+    pub(crate) made_at_ms: i64,
     /// Authors whose follow the session took back, ascending.
     pub(crate) unfollows: &'a [u64],
     pub(crate) session: &'a Session,
@@ -50,6 +52,8 @@ impl Page<'_> {
         json.key_text("config", &config);
         json.key_text("rung", self.input.rung.name());
         json.key_integer("candidates", i64::from(self.ranking.eligible));
+        json.key_integer("made_at", self.made_at_ms);
+        json.key_integer("now_ms", self.input.domain_ms);
         if self.ranking.degradations > 0 {
             json.key_integer("degradations", i64::from(self.ranking.degradations));
         }
@@ -79,6 +83,7 @@ impl Page<'_> {
             Some(kind) if created_at_ms != 0 => json.text(kind.name()),
             _ => json.null(),
         }
+        self.counters(json, row);
         if let Placement::Explore { propensity } = ranked.placement {
             json.key_float("propensity", propensity);
         }
@@ -86,6 +91,18 @@ impl Page<'_> {
             self.explain(json, ranked, config);
         }
         json.close('}');
+    }
+
+    /// What people read under an item. A hot list's rows know none.
+    fn counters(&self, json: &mut Json, row: usize) {
+        if self.candidates.created_at_ms.get(row).is_none_or(|&created_at_ms| created_at_ms == 0) {
+            return;
+        }
+        for feature in [Feature::Likes, Feature::Comments, Feature::Shares] {
+            if let Some(count) = self.candidates.feature(row, feature) {
+                json.key_integer(feature.name(), count as i64);
+            }
+        }
     }
 
     fn sources(&self, json: &mut Json, row: usize) {

@@ -1,34 +1,9 @@
 //! The session of a request: opened from its token, or new.
 
 use edgewise_ranking::id_hash;
+pub use edgewise_wire::api::SessionStatus;
 use edgewise_wire::keys::Keys;
 use edgewise_wire::session::Session;
-
-/// What became of the session token that came with a request; the answer says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionStatus {
-    /// None came.
-    New,
-    /// It was good.
-    Ok,
-    /// It was good once.
-    Expired,
-    /// It was not ours, or not of this subject.
-    Invalid,
-}
-
-impl SessionStatus {
-    /// API name: `new ok expired invalid`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Ok => "ok",
-            Self::Expired => "expired",
-            Self::Invalid => "invalid",
-        }
-    }
-}
 
 /// Whom cursor and session are bound to: the hash of the user's id, 0 where there is no user.
 #[must_use]

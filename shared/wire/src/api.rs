@@ -4,12 +4,43 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-mod answers;
+/// A refused entry of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// Its 0-based index in the batch.
+    pub index: u32,
+    /// Why.
+    pub reason: String,
+}
 
-pub use answers::{
-    EventsAnswer, Explanation, FeedAnswer, FeedItem, HotAnswer, HotItem, ItemsAnswer, Rejection,
-    SessionStatus, SimilarAnswer, SimilarItem, SuggestedAnswer, SuggestedUser, Term,
-};
+/// What became of the session token that came with a request; the answer says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionStatus {
+    /// None came.
+    New,
+    /// It was good.
+    Ok,
+    /// It was good once: all it held is over 30 minutes old.
+    Expired,
+    /// It was malformed, changed, of an unknown key or of another subject.
+    Invalid,
+}
+
+impl SessionStatus {
+    /// All, in the order of the API's description.
+    pub const ALL: [Self; 4] = [Self::New, Self::Ok, Self::Expired, Self::Invalid];
+
+    /// API name: `new ok expired invalid`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Ok => "ok",
+            Self::Expired => "expired",
+            Self::Invalid => "invalid",
+        }
+    }
+}
 
 /// What an event says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

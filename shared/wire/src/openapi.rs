@@ -88,19 +88,7 @@ mod tests {
             strings(&document, "/components/schemas/Rung/enum"),
             rungs.map(Rung::name)
         );
-        let statuses = [
-            SessionStatus::New,
-            SessionStatus::Ok,
-            SessionStatus::Expired,
-            SessionStatus::Invalid,
-        ];
-        let statuses = statuses.map(|status| {
-            serde_json::to_value(status)
-                .unwrap()
-                .as_str()
-                .unwrap()
-                .to_string()
-        });
+        let statuses = SessionStatus::ALL.map(SessionStatus::name);
         let described = "/components/schemas/Feed/properties/session_status/enum";
         assert_eq!(strings(&document, described), statuses);
     }

@@ -169,6 +169,7 @@ fn a_page_has_the_fields_of_the_contract() {
                   },
                   "id": "i2",
                   "kind": "video",
+                  "likes": 14,
                   "position": 1,
                   "score": 0.7999035049139249,
                   "sources": [
@@ -176,8 +177,10 @@ fn a_page_has_the_fields_of_the_contract() {
                   ]
                 }
               ],
+              "made_at": 1790000000000,
               "model": "linear-1",
               "next_cursor": "83 characters",
+              "now_ms": 1790000000000,
               "request_id": "01010101010101010101010101010101",
               "rung": "personal",
               "session": "67 characters",
@@ -196,7 +199,7 @@ fn the_body_is_what_clients_read_byte_by_byte() {
     let body = alloc::string::String::from_utf8(outcome.body).unwrap();
     let session = Session::new(id_hash("u1")).encode(&keys());
     let body = body.replace(&session, "SESSION");
-    expect![[r#"{"request_id":"01010101010101010101010101010101","items":[{"id":"i0","author":"a0","score":0.3,"sources":["follow"],"position":1,"created_at":1790000000000,"kind":"post"}],"next_cursor":null,"session":"SESSION","session_status":"new","model":"linear-1","config":"default@1","rung":"personal","candidates":1}"#]].assert_eq(&body);
+    expect![[r#"{"request_id":"01010101010101010101010101010101","items":[{"id":"i0","author":"a0","score":0.3,"sources":["follow"],"position":1,"created_at":1790000000000,"kind":"post","likes":0}],"next_cursor":null,"session":"SESSION","session_status":"new","model":"linear-1","config":"default@1","rung":"personal","candidates":1,"made_at":1790000000000,"now_ms":1790000000000}"#]].assert_eq(&body);
 }
 
 #[test]
