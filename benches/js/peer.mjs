@@ -1,6 +1,7 @@
 // A plain JavaScript Worker that gives the answers of the edge: the same candidates ranked by the
 // same formula in score order, and the same hot list, into the same bytes. It is spared what it
 // would need besides: routing, signing of tokens (fixed here), caches, the overlay.
+import { exp, log1p } from "./libm.js";
 import site from "./site.json";
 
 const HEADERS = {
@@ -43,10 +44,10 @@ function feed() {
 
 function score(row) {
   const hours = Math.max(site.now_ms - row.created_at, 0) / 3_600_000;
-  const freshness = Math.exp(-0.1 * hours);
+  const freshness = exp(-0.1 * hours);
   const acts = row.likes + 2 * row.comments + 3 * row.shares;
-  const engagement = Math.log1p(acts / Math.max(row.impressions, 1));
-  const affinity = Math.log1p(row.interactions);
+  const engagement = log1p(acts / Math.max(row.impressions, 1));
+  const affinity = log1p(row.interactions);
   return 0.3 * freshness + 0.4 * engagement + 0.3 * affinity;
 }
 
@@ -64,7 +65,7 @@ function trending() {
   const items = site.hot
     .map(({ id, author, sum, at_ms }) => {
       const minutes = (site.now_ms - at_ms) / 60_000;
-      return { id, author, score: sum * Math.exp((-Math.LN2 * minutes) / site.half_life_minutes) };
+      return { id, author, score: sum * exp((-Math.LN2 * minutes) / site.half_life_minutes) };
     })
     .sort((a, b) => b.score - a.score)
     .slice(0, 20);

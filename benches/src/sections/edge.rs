@@ -131,7 +131,10 @@ fn peer(site: &Site, ours: &Server) -> Result<Server> {
     let folder = site.dir.path().join("peer-source");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("site.json"), facts.to_string())?;
-    fs::copy(root().join("benches/js/peer.mjs"), folder.join("peer.js"))?;
+    for file in ["peer", "libm"] {
+        let source = root().join("benches/js").join(file).with_extension("mjs");
+        fs::copy(source, folder.join(file).with_extension("js"))?;
+    }
     worker(site.dir.path(), "peer", &folder, "peer.js", &[])
 }
 
