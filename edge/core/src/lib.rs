@@ -32,6 +32,7 @@ pub mod request;
 pub mod warm;
 
 mod answer;
+mod answers;
 mod context;
 mod cors;
 #[cfg(all(target_arch = "wasm32", feature = "exports"))]

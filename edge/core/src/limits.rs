@@ -24,6 +24,8 @@ pub const BUCKETS: usize = 4_096;
 pub const SERVED_MAX: usize = 256;
 /// Longest key of a store.
 pub const KEY_MAX_BYTES: usize = 480;
+/// Bodies of hot lists kept as answered; 200 items of 64-byte ids are about 40 KiB.
+pub const ANSWERS_MAX: usize = 64;
 /// Model snapshots kept.
 pub const MODELS_MAX: usize = 4;
 

@@ -12,6 +12,7 @@ use edgewise_wire::lists::HotList;
 use edgewise_wire::model::ModelSnapshot;
 use edgewise_wire::overlay::Overlay;
 
+use crate::answers::Answers;
 use crate::config::Config;
 use crate::lifetime;
 use crate::limits::{Buckets, VALUE_MAX_BYTES};
@@ -32,6 +33,7 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) overlay: OverlayState,
     pub(crate) models: Models,
+    pub(crate) answers: Answers,
     pub(crate) breaker: Breaker,
     pub(crate) leases: Leases,
     pub(crate) buckets: Buckets,
@@ -47,6 +49,7 @@ impl State {
             memory: Memory::default(),
             overlay: OverlayState::default(),
             models: Models::default(),
+            answers: Answers::default(),
             breaker: Breaker::default(),
             leases: Leases::default(),
             buckets,

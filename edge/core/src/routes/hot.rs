@@ -1,5 +1,6 @@
 //! Trending: a stored hot list, reordered by the overlay.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use edgewise_cache::Freshness;
@@ -9,6 +10,7 @@ use edgewise_wire::lists::HotList;
 use edgewise_wire::params::HotParams;
 
 use crate::answer::{self, Source};
+use crate::answers::Stamp;
 use crate::context::Step;
 use crate::effect::Answer;
 use crate::lifetime;
@@ -63,14 +65,30 @@ impl Hot {
         }
         step.state.memory.touch(&key);
         let rung = rung_of(look);
-        let body = match step.state.memory.peek(&key).map(|entry| &entry.value) {
-            Some(Value::Hot(list)) if look.is_usable() => Some(self.body(step, list, rung)),
-            _ => None,
-        };
+        let body = look.is_usable().then(|| self.stored_body(step, &key, rung)).flatten();
         Some(match body {
             Some(body) => self.answer(step, &resource, look, rung, body),
             None => self.answer_by_overlay(step, &resource),
         })
+    }
+
+    /// The body of the list in memory, made anew only where list or overlay changed.
+    fn stored_body(&self, step: &mut Step<'_>, key: &str, rung: Rung) -> Option<Vec<u8>> {
+        let Some(Value::Hot(list)) = step.state.memory.peek(key).map(|entry| &entry.value) else {
+            return None;
+        };
+        let Some(overlay) = step.state.overlay.current.as_ref() else {
+            return Some(self.body(step, list, rung));
+        };
+        let served = step.state.models.serving(Some(&overlay.model), None);
+        let stamp = Stamp::of(list, overlay, served);
+        let asked = format!("{key}#{}#{}", self.params.limit, rung.name());
+        if let Some(body) = step.state.answers.get(&asked, stamp) {
+            return Some(body.to_vec());
+        }
+        let body = self.body(step, list, rung);
+        step.state.answers.put(asked, stamp, body.clone());
+        Some(body)
     }
 
     fn body(&self, step: &Step<'_>, list: &HotList, rung: Rung) -> Vec<u8> {
