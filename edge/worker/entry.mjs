@@ -3,6 +3,7 @@
 // interface"). The `worker`-crate module is loaded only by queue, cron and rate limiter:
 // its glue would cost every request (docs/decisions/0002-two-wasm-modules.md).
 import edgeModule from "./build/edge.wasm";
+import edgeHash from "./build/edge.wasm.sha256.mjs";
 
 const edge = new WebAssembly.Instance(edgeModule, {}).exports;
 const encoder = new TextEncoder();
@@ -10,6 +11,8 @@ const decoder = new TextDecoder();
 
 /** Largest request body that is read; one byte more tells the core it was too large. */
 const BODY_LIMIT = 256 * 1024 + 1;
+/** A body that takes longer is given up. */
+const BODY_TIMEOUT_MS = 10_000;
 /** A store that does not answer counts as absent. */
 const STORE_TIMEOUT_MS = 500;
 /** Request headers the core may see. */
@@ -28,7 +31,12 @@ let initialised = false;
 export default {
   async fetch(request, env, ctx) {
     if (!initialised) initialise(env);
-    const body = request.body === null ? undefined : await readBody(request.body);
+    let body;
+    try {
+      if (request.body !== null) body = await within(BODY_TIMEOUT_MS, readBody(request.body));
+    } catch {
+      return incomplete();
+    }
     let output = start(request, body);
     if (output.control.asset) return asset(request, env);
     while (output.control.answer === undefined) {
@@ -144,7 +152,7 @@ function initialise(env) {
     plain_user: env.EDGEWISE_PLAIN_USER === "allow",
     rate_per_s: Number(env.EDGEWISE_RATE_PER_S ?? 0),
     cors_origins: (env.EDGEWISE_CORS_ORIGINS ?? "").split(",").filter(Boolean),
-    build: env.EDGEWISE_BUILD ?? "",
+    build: edgeHash,
   };
   const bytes = encoder.encode(JSON.stringify(config));
   inputBuffer(bytes.length).set(bytes);
@@ -209,6 +217,18 @@ function respond({ control, bytes }) {
   const { status, headers, body } = control.answer;
   const bodyless = status === 204 || status === 304 || !body;
   return new Response(bodyless ? null : slice(bytes, body), { status, headers });
+}
+
+/** The body never came whole: the core has nothing to decide on. */
+function incomplete() {
+  const problem = {
+    type: "https://edgewise.dev/problems/incomplete-body",
+    title: "Incomplete body",
+    status: 408,
+    detail: "the request's body did not arrive within 10 s",
+  };
+  const headers = { "content-type": "application/problem+json", "cache-control": "no-store" };
+  return new Response(JSON.stringify(problem), { status: 408, headers });
 }
 
 async function asset(request, env) {

@@ -44,7 +44,8 @@ impl Watched {
         Self(shell.stderr(out).process_group(0).spawn().expect("sh can be started"))
     }
 
-    /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to the whole group but the watcher.
+    /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to the whole group but the watcher;
+    /// after `KILL`, returns when the processes are gone.
     ///
     /// # Panics
     /// Where nothing is there to be signalled.
@@ -52,16 +53,24 @@ impl Watched {
         let group = self.0.id().to_string();
         let listing = Command::new("ps").args(["-eo", "pid=,pgid=,comm="]).output();
         let listing = String::from_utf8(listing.expect("ps runs").stdout).expect("ps prints text");
-        let mut signalled = 0;
+        let mut signalled = Vec::new();
         for line in listing.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             let [pid, pgid, name] = words[..] else { continue };
             if pgid == group && !["sh", "cat"].contains(&name) {
                 let kill = Command::new("kill").args([&format!("-{signal}"), pid]).status();
-                signalled += usize::from(kill.is_ok_and(|status| status.success()));
+                if kill.is_ok_and(|status| status.success()) {
+                    signalled.push(PathBuf::from(format!("/proc/{pid}/exe")));
+                }
             }
         }
-        assert!(signalled > 0, "no process to signal");
+        assert!(!signalled.is_empty(), "no process to signal");
+        if signal == "KILL" {
+            eventually("the killed processes are gone", Duration::from_secs(10), || {
+                // A zombie has no executable any more, and holds no lock.
+                signalled.iter().all(|exe| exe.read_link().is_err()).then_some(())
+            });
+        }
     }
 }
 

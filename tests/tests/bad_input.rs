@@ -142,6 +142,12 @@ fn half_valid_batches(base: &str) {
     assert_eq!(indices, (1..=bad.len() as u64).collect::<Vec<_>>(), "{body}");
     assert!(rejected.iter().all(|one| one["reason"].as_str().is_some_and(|why| why.len() > 5)));
 
+    // A batch without a valid event is an answer too, not an error.
+    let none = json!({ "events": [{ "id": "x", "type": "like", "user": "u" }] }).to_string();
+    let answer = events(base, "application/json", none.as_bytes());
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    assert_eq!(answer.json()["rejected"][0]["index"], 0);
+
     // A number too large for a double is rejected by itself.
     let huge = format!(
         r#"{{"events":[{},{{"id":"{}","type":"purchase","user":"u","item":"1","value":1e999}}]}}"#,

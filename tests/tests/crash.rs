@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edgewise_tests::http::try_send;
 use edgewise_tests::stack::Origin;
@@ -65,7 +65,9 @@ fn like_until(
             })
             .collect();
         let body = json!({ "events": events }).to_string();
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
+            assert!(Instant::now() < deadline, "the origin does not come back");
             let headers = [("content-type", "application/json")];
             match try_send("POST", url, &headers, Some(body.as_bytes())) {
                 Ok(answer) if answer.status == 202 => break,

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::paths;
@@ -18,6 +19,9 @@ pub(crate) fn edge() -> Result<()> {
     let built = paths::target().join("wasm32-unknown-unknown/wasm");
     let wasm = fs::read(built.join("edgewise_edge_core.wasm")).context("edge.wasm is missing")?;
     write_if_changed(&paths::edge_wasm(), &wasm)?;
+    let hash: String = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
+    let module = format!("// SHA-256 of edge.wasm.\nexport default \"{hash}\";\n");
+    write_if_changed(&out.join("edge.wasm.sha256.mjs"), module.as_bytes())?;
     bindgen(&built.join("edgewise_worker.wasm"), &out)?;
     page()
 }

@@ -21,6 +21,8 @@ const SEED: u64 = 42;
 const CRON_EVERY: Duration = Duration::from_secs(120);
 /// KuaiRand: the replay starts here (2022-05-05 00:00 UTC+8); earlier rows are history.
 const KUAIRAND_NOW_MS: i64 = 1_651_680_000_000;
+/// Where a run leaves the replay clock for the next.
+const REPLAY_CLOCK: &str = "replay-clock";
 /// MovieLens-100K: shortly after its last rating (1998-04-23).
 const MOVIELENS_NOW_MS: i64 = 893_290_000_000;
 
@@ -47,6 +49,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     }
     step("starting origin and edge");
     let mut origin = start_origin(options, &data)?;
+    let clock_started = Instant::now();
     let origin_url = format!("http://127.0.0.1:{}", options.origin_port);
     let ready = format!("{origin_url}/readyz");
     processes::wait_ready(&ready, Duration::from_secs(60), || alive(&mut origin, &data, &stop))?;
@@ -63,12 +66,17 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
         open(&edge_url);
     }
     let end = options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut next_note = Instant::now();
     let mut next_cron = Instant::now() + Duration::from_secs(5);
     while !stop.load(Ordering::Relaxed) && end.is_none_or(|end| Instant::now() < end) {
         origin.check().and_then(|()| edge.check()).with_context(|| data.logs_hint())?;
         if Instant::now() >= next_cron {
             fire_cron(&edge_url);
             next_cron = Instant::now() + CRON_EVERY;
+        }
+        if Instant::now() >= next_note {
+            data.remember(clock_started.elapsed(), options.speed)?;
+            next_note = Instant::now() + Duration::from_secs(1);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -78,6 +86,10 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     drop(edge);
     drop(origin);
     Ok(())
+}
+
+fn clock(now_ms: i64, speed: f64) -> Vec<String> {
+    vec!["--now".into(), now_ms.to_string(), "--speed".into(), speed.to_string()]
 }
 
 fn step(text: &str) {
@@ -100,6 +112,8 @@ struct Data {
     note: String,
     admin_token: String,
     admin_port: u16,
+    /// Where the replay clock starts, domain Unix ms.
+    now_ms: i64,
     /// Rows to replay (KuaiRand), JSON lines.
     replay: Option<PathBuf>,
 }
@@ -126,6 +140,7 @@ impl Data {
             note: note.to_owned(),
             admin_token: secret(&dir, "admin-token")?,
             admin_port: free_port()?,
+            now_ms: 0,
             replay: None,
             dataset,
             dir,
@@ -159,7 +174,6 @@ impl Data {
     }
 
     fn kuairand(&mut self, options: &DemoOptions, filled: bool) -> Result<()> {
-        let now = KUAIRAND_NOW_MS.to_string();
         let replay = self.dir.join("replay.jsonl");
         if !filled {
             let path = options.path.clone().unwrap_or_else(|| {
@@ -168,6 +182,7 @@ impl Data {
             if !path.join("impressions.parquet").exists() {
                 bail!("no impressions.parquet in {}: say where KuaiRand is with --path", path.display());
             }
+            let now = KUAIRAND_NOW_MS.to_string();
             self.import(&["--format", "kuairand", "--until", &now], &path)?;
             let mut convert = Command::new(paths::edgewise());
             convert.args(["import", "--format", "kuairand", "--after", &now, "--to-jsonl"]);
@@ -177,7 +192,8 @@ impl Data {
             fs::write(self.dir.join("demo.json"), community::demo_users(text, &replay)?)?;
         }
         self.replay = Some(replay);
-        self.clock = vec!["--now".into(), now, "--speed".into(), options.speed.to_string()];
+        self.now_ms = self.resumed(KUAIRAND_NOW_MS);
+        self.clock = clock(self.now_ms, options.speed);
         Ok(())
     }
 
@@ -191,7 +207,8 @@ impl Data {
             let text = r#"{"dataset":"ml-100k","generated":false,"title":"MovieLens-100K","note":"Ratings of 1997 and 1998 by GroupLens Research.","users":["1","13","196","305","405","655"]}"#;
             fs::write(self.dir.join("demo.json"), text)?;
         }
-        self.clock = vec!["--now".into(), MOVIELENS_NOW_MS.to_string(), "--speed".into(), "1".into()];
+        self.now_ms = self.resumed(MOVIELENS_NOW_MS);
+        self.clock = clock(self.now_ms, 1.0);
         Ok(())
     }
 
@@ -227,13 +244,30 @@ impl Data {
         let stop = Arc::clone(stop);
         match (self.dataset, &self.replay) {
             (Dataset::Kuairand, Some(replay)) => {
-                community::Traffic::replay(edge, replay, KUAIRAND_NOW_MS, speed, stop)
+                community::Traffic::replay(edge, replay, self.now_ms, speed, stop)
             }
             (Dataset::Community, _) => {
                 community::Traffic::start(edge, origin, &self.admin_token, SEED, wall_ms(), stop)
             }
             _ => community::Traffic::readers(edge, &description, stop),
         }
+    }
+
+    /// Where the last run's replay clock stood; `first_ms` on the first run. Time that went
+    /// back would refuse what was counted already, and rank by events that are still to come.
+    fn resumed(&self, first_ms: i64) -> i64 {
+        let stood = fs::read_to_string(self.dir.join(REPLAY_CLOCK)).ok();
+        stood.and_then(|text| text.trim().parse().ok()).map_or(first_ms, |at: i64| at.max(first_ms))
+    }
+
+    /// Remembers where the replay clock stands after `elapsed`.
+    fn remember(&self, elapsed: Duration, speed: f64) -> Result<()> {
+        if self.clock.is_empty() {
+            return Ok(());
+        }
+        let speed = if self.replay.is_some() { speed } else { 1.0 };
+        let at_ms = self.now_ms + (elapsed.as_secs_f64() * 1e3 * speed) as i64;
+        Ok(fs::write(self.dir.join(REPLAY_CLOCK), at_ms.to_string())?)
     }
 
     fn logs_hint(&self) -> String {
@@ -297,7 +331,7 @@ fn older(path: &Path, limit: Duration) -> bool {
 
 /// Removes what a demo wrote into `dir`, nothing else.
 fn empty(dir: &Path) -> Result<()> {
-    for name in ["edgewise.redb", "demo-filled", "demo.json", "replay.jsonl", "serve.json"] {
+    for name in ["edgewise.redb", "demo-filled", "demo.json", "replay.jsonl", REPLAY_CLOCK, "serve.json"] {
         let path = dir.join(name);
         if path.exists() {
             fs::remove_file(path)?;

@@ -18,14 +18,21 @@ pub(crate) struct Stamp {
     list_ms: i64,
     overlay: (u64, i64),
     model: u64,
+    moment_ms: i64,
 }
 
 impl Stamp {
-    pub(crate) fn of(list: &HotList, overlay: &Overlay, served: &Served) -> Self {
+    pub(crate) fn of(
+        list: &HotList,
+        overlay: &Overlay,
+        served: &Served,
+        moment_ms: i64,
+    ) -> Self {
         Self {
             list_ms: list.generated_at_ms,
             overlay: (overlay.position, overlay.made_at_ms),
             model: id_hash(&served.model.version),
+            moment_ms,
         }
     }
 }
@@ -57,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_body_holds_until_what_it_was_made_from_changes() {
-        let stamp = Stamp { list_ms: 1, overlay: (2, 3), model: 4 };
+        let stamp = Stamp { list_ms: 1, overlay: (2, 3), model: 4, moment_ms: 5 };
         let mut answers = Answers::default();
         answers.put("hot?limit=20".into(), stamp, b"body".to_vec());
         assert_eq!(answers.get("hot?limit=20", stamp), Some(&b"body"[..]));
@@ -66,6 +73,7 @@ mod tests {
             Stamp { list_ms: 9, ..stamp },
             Stamp { overlay: (2, 9), ..stamp },
             Stamp { model: 9, ..stamp },
+            Stamp { moment_ms: 9, ..stamp },
         ] {
             assert_eq!(answers.get("hot?limit=20", other), None);
         }
@@ -73,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_number_of_bodies_is_bounded() {
-        let stamp = Stamp { list_ms: 1, overlay: (2, 3), model: 4 };
+        let stamp = Stamp { list_ms: 1, overlay: (2, 3), model: 4, moment_ms: 5 };
         let mut answers = Answers::default();
         for asked in 0..3 * ANSWERS_MAX {
             answers.put(format!("{asked}"), stamp, Vec::new());

@@ -114,6 +114,11 @@ impl Edge {
         if output.effects.is_empty() {
             output.handle = handle.unwrap_or(0);
             output.done = true;
+            if !live.answered {
+                // Whatever forgot to ask for an effect, the client is not left without an answer.
+                let answer = answer::finish(answer::overloaded(), &live.context, wall_ms);
+                output.answer.get_or_insert(answer);
+            }
             self.live.release(handle);
             return output;
         }

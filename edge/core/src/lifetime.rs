@@ -12,6 +12,9 @@ pub(crate) const KV_PUT_EVERY_MS: i64 = 60_000;
 /// Pools and hot lists are fetched ahead this often while there is traffic.
 pub(crate) const PREFETCH_EVERY_MS: i64 = 60_000;
 
+/// Scores of a hot list are of moments this far apart (the list's lifetime in a browser).
+pub(crate) const HOT_STEP_MS: i64 = 5_000;
+
 /// The overlay is looked for after 1 s, waited for after 3 s, and better than none for as
 /// long as anything stored is.
 const OVERLAY: Lifetime = Lifetime {

@@ -1,5 +1,7 @@
 //! Named maxima of the core, and the per-client request rate.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_ranking::id_hash;
@@ -68,6 +70,14 @@ impl Buckets {
             return Ok(());
         }
         Err(((1.0 - *tokens) / self.rate_per_s) as u32 + 1)
+    }
+}
+
+/// The key a client is limited by: its signed subject, else its address.
+pub(crate) fn client_key(subject: Option<&str>, client_ip: &str) -> String {
+    match subject {
+        Some(subject) => format!("user:{subject}"),
+        None => format!("ip:{client_ip}"),
     }
 }
 

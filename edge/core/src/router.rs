@@ -9,6 +9,7 @@ use crate::answer;
 use crate::cors::Cors;
 use crate::effect::Answer;
 use crate::identity;
+use crate::limits::client_key;
 use crate::request::Request;
 use crate::routes::events::Events;
 use crate::routes::feed::Feed;
@@ -119,7 +120,7 @@ fn begin(
             let params = FeedParams::parse(query)?;
             let subject = subject(state)?;
             let user = identity::agree(subject.as_deref(), params.user.as_deref(), &state.config)?;
-            limit(state, request, user.as_deref())?;
+            limit(state, request, subject.as_deref())?;
             let feed = Feed::new(params, user, request.country, &state.config, wall_ms)?;
             Route::Feed(feed)
         }
@@ -127,7 +128,7 @@ fn begin(
             let params = SuggestedParams::parse(query)?;
             let subject = subject(state)?;
             let user = identity::agree(subject.as_deref(), params.user.as_deref(), &state.config)?;
-            limit(state, request, user.as_deref())?;
+            limit(state, request, subject.as_deref())?;
             let user = user.ok_or_else(|| {
                 Problem::parameter("user", "user is missing", "an id, or a signed token")
             })?;
@@ -159,11 +160,13 @@ fn begin(
     Ok(Routed::Route(route))
 }
 
-fn limit(state: &mut State, request: &Request<'_>, user: Option<&str>) -> Result<(), Problem> {
-    let client = user.unwrap_or(request.client_ip);
+/// Whom a request counts for: the signed subject, else the address. The plain `user`
+/// parameter is anybody's claim: it neither escapes a limit nor uses up somebody else's.
+fn limit(state: &mut State, request: &Request<'_>, subject: Option<&str>) -> Result<(), Problem> {
+    let client = client_key(subject, request.client_ip);
     state
         .buckets
-        .take(client, request.wall_ms)
+        .take(&client, request.wall_ms)
         .map_err(Problem::rate_limited)
 }
 

@@ -4,13 +4,15 @@ use edgewise_edge_core::warm::WarmBundle;
 use serde::Deserialize;
 use worker::{Date, Env, Result, console_log};
 
-use crate::consumer::DEAD_LETTER_PREFIX;
+use crate::consumer::{DEAD_LETTER_PREFIX, DEAD_LETTER_TTL_S};
 use crate::origin;
 
 /// Bundles pushed in one run.
 const WARM_USERS_MAX: usize = 100;
 /// How long a pushed bundle may serve on error, s.
 const BUNDLE_TTL_S: u64 = 86_400;
+/// Prefix of dead letters that the origin refused for good.
+const REFUSED_PREFIX: &str = "refused/";
 /// Dead letters redriven in one run.
 const REDRIVE_MAX: u64 = 100;
 
@@ -39,7 +41,8 @@ pub(crate) async fn warm(env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// Sends dead letters again while the origin is ready.
+/// Sends dead letters again while the origin is ready. One that it refuses for good is put aside
+/// under another prefix, so that the others have their turn.
 pub(crate) async fn redrive(env: &Env) -> Result<()> {
     if origin::get(env, "/readyz").await?.status_code() != 200 {
         return Ok(());
@@ -47,18 +50,24 @@ pub(crate) async fn redrive(env: &Env) -> Result<()> {
     let kv = env.kv("EDGEWISE_KV")?;
     let prefix = DEAD_LETTER_PREFIX.to_owned();
     let letters = kv.list().prefix(prefix).limit(REDRIVE_MAX).execute().await?;
-    let mut sent = 0;
+    let (mut sent, mut refused) = (0, 0);
     for letter in letters.keys {
         let Some(body) = kv.get(&letter.name).text().await? else { continue };
-        let answer = origin::post(env, "/internal/v1/events", &body).await?;
-        if !(200..300).contains(&answer.status_code()) {
-            continue;
+        match origin::post(env, "/internal/v1/events", &body).await?.status_code() {
+            200..=299 => sent += 1,
+            400 | 413 | 422 => {
+                let aside = letter.name.replacen(DEAD_LETTER_PREFIX, REFUSED_PREFIX, 1);
+                let put = kv.put(&aside, body.as_str())?;
+                put.expiration_ttl(DEAD_LETTER_TTL_S).execute().await?;
+                refused += 1;
+            }
+            // Away again: the rest waits for the next run.
+            _ => break,
         }
         kv.delete(&letter.name).await?;
-        sent += 1;
     }
-    if sent > 0 {
-        console_log!("redrove {sent} dead letters");
+    if sent + refused > 0 {
+        console_log!("dead letters: {sent} sent again, {refused} refused and put aside");
     }
     Ok(())
 }

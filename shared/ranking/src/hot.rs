@@ -44,9 +44,10 @@ impl HotSum {
         }
     }
 
-    /// The score at `now_ms`.
+    /// The score at `now_ms`; events that are still to come count as of now.
     #[must_use]
     pub fn at(self, now_ms: i64, half_life_minutes: f64) -> f64 {
+        let now_ms = now_ms.max(self.at_ms);
         self.sum * decay(now_ms, self.at_ms, half_life_minutes)
     }
 }

@@ -99,6 +99,11 @@ impl Json {
         let _ = write!(self.out, "{value}");
     }
 
+    pub(crate) fn boolean(&mut self, value: bool) {
+        self.separate();
+        self.out.push_str(if value { "true" } else { "false" });
+    }
+
     pub(crate) fn null(&mut self) {
         self.separate();
         self.out.push_str("null");

@@ -52,6 +52,10 @@ impl Page<'_> {
         json.key_text("config", &config);
         json.key_text("rung", self.input.rung.name());
         json.key_integer("candidates", i64::from(self.ranking.eligible));
+        if self.ranking.items.iter().any(|item| item.placement == Placement::AuthorCapRelaxed) {
+            json.key("author_cap_relaxed");
+            json.boolean(true);
+        }
         json.key_integer("made_at", self.made_at_ms);
         json.key_integer("now_ms", self.input.domain_ms);
         if self.ranking.degradations > 0 {

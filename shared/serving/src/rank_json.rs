@@ -4,8 +4,8 @@
 //! Input: `{query, candidates, config?, prior?}`.
 //!
 //! - `query`: `now_ms` (required); `limit` (1 to 10,000, default: all candidates); `profile`
-//!   (`feed`, `video`; default `feed`); `selection` (`none`, `diverse`; default `none`, pure
-//!   score order); `seed` (integer or `"0x..."`) or `request_id` (the seed is its hash, as for
+//!   (`feed`, `video`; default `feed`); `selection` (`none`: pure score order, `diverse`; default
+//!   `diverse`, as in the HTTP API); `seed` (integer or `"0x..."`) or `request_id` (the seed is its hash, as for
 //!   a served page; default seed 0); `user`, `tag`, `language`, `region`; `exclude`,
 //!   `hidden_authors`, `shown` and `recent_authors` (arrays of ids); `position` (default: the
 //!   number of `shown`). Other fields are ignored, as in the HTTP API.
@@ -139,8 +139,8 @@ fn ranked(
             Some(_) => return Err(field("query.profile", "\"feed\" or \"video\"")),
         },
         selection: match asked.text("selection")? {
-            None | Some("none") => Selection::None,
-            Some("diverse") => Selection::Diverse,
+            Some("none") => Selection::None,
+            None | Some("diverse") => Selection::Diverse,
             Some(_) => return Err(field("query.selection", "\"none\" or \"diverse\"")),
         },
         own_author: asked.text("user")?.map(id_hash),

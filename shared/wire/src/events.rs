@@ -13,7 +13,7 @@ use crate::problem::Problem;
 
 mod check;
 
-pub use check::event as check_event;
+pub use check::{delivered_event, event as check_event};
 
 /// What a client sent.
 #[derive(Clone, Debug, Default, PartialEq)]

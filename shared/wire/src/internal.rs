@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::api::{Event, Rejection};
-use crate::events::{check_event, json_problem};
+use crate::events::{delivered_event, json_problem};
 use crate::ids::check_id;
 use crate::limits::{INTERNAL_BYTES_MAX, INTERNAL_EVENTS_MAX};
 use crate::problem::Problem;
@@ -76,7 +76,7 @@ pub fn parse(body: &[u8], domain_now_ms: i64) -> Result<Delivered, Problem> {
     }
     let mut delivered = Delivered::default();
     for (index, entry) in (0..).zip(parsed.events) {
-        match check_event(entry.get(), domain_now_ms) {
+        match delivered_event(entry.get(), domain_now_ms) {
             Ok(event) => delivered.events.push((index, event)),
             Err(reason) => delivered.rejected.push(Rejection { index, reason }),
         }
@@ -149,5 +149,15 @@ mod tests {
             served: alloc::vec![slot(1.0); 5_001],
         };
         assert_eq!(parse(&many.to_json(), NOW_MS).unwrap_err().status, 413);
+    }
+
+    #[test]
+    fn what_waited_in_a_queue_for_days_is_still_taken() {
+        let late = format!(
+            r#"{{"events":[{{"id":"e","type":"like","user":"u","item":"i","ts_ms":{}}}]}}"#,
+            NOW_MS - 30 * 86_400_000
+        );
+        let delivered = parse(late.as_bytes(), NOW_MS).unwrap();
+        assert_eq!((delivered.events.len(), delivered.rejected.len()), (1, 0));
     }
 }

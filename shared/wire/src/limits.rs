@@ -120,6 +120,9 @@ pub const SESSION_HIDES_MAX: usize = 32;
 pub const SESSION_TAGS_MAX: usize = 4;
 /// A session's entry is forgotten after this, wall seconds.
 pub const SESSION_AGE_MAX_S: u32 = 1_800;
+/// A hide in a session expires after this, s: a bundle that does not know it may serve on
+/// error for as long.
+pub const SESSION_HIDE_AGE_MAX_S: u32 = 86_400;
 
 /// Longest cursor token, characters.
 pub const CURSOR_CHARS_MAX: usize = 4_096;

@@ -10,7 +10,8 @@ use edgewise_ranking::{id_hash, short_hash};
 use crate::api::{Event, EventType};
 use crate::keys::Keys;
 use crate::limits::{
-    SESSION_AGE_MAX_S, SESSION_CHARS_MAX, SESSION_HIDES_MAX, SESSION_INTERACTIONS_MAX,
+    SESSION_AGE_MAX_S, SESSION_CHARS_MAX, SESSION_HIDE_AGE_MAX_S, SESSION_HIDES_MAX,
+    SESSION_INTERACTIONS_MAX,
     SESSION_TAGS_MAX,
 };
 use crate::token::{Purpose, TokenError, chars_max, open, seal};
@@ -106,8 +107,14 @@ impl Session {
     /// Forgets entries older than 30 minutes.
     pub fn prune(&mut self, wall_ms: i64) {
         let now_s = wall_s(wall_ms);
-        self.entries
-            .retain(|entry| now_s.saturating_sub(entry.at_s) <= SESSION_AGE_MAX_S);
+        self.entries.retain(|entry| {
+            let age_max_s = match entry.kind {
+                // As long as a bundle without it may serve.
+                EventType::Hide => SESSION_HIDE_AGE_MAX_S,
+                _ => SESSION_AGE_MAX_S,
+            };
+            now_s.saturating_sub(entry.at_s) <= age_max_s
+        });
     }
 
     /// The signed token, at most [`SESSION_CHARS_MAX`] characters: where it would be

@@ -17,7 +17,7 @@ use crate::context::Step;
 use crate::effect::Answer;
 use crate::identity;
 use crate::job::Job;
-use crate::limits::MESSAGE_MAX_BYTES;
+use crate::limits::{MESSAGE_MAX_BYTES, client_key};
 use crate::request::Request;
 use crate::resource::Resource;
 use crate::state::State;
@@ -73,7 +73,7 @@ impl Events {
         if !content_type.as_deref().is_none_or(events::is_json) {
             return Err(Problem::media_type("application/json or text/plain"));
         }
-        let client = subject.clone().unwrap_or_else(|| request.client_ip.into());
+        let client = client_key(subject.as_deref(), request.client_ip);
         let stage = Stage::Arrived {
             body: body.to_vec(),
             content_type,
@@ -106,6 +106,8 @@ impl Events {
                     return Some(answer::problem(&Problem::rate_limited(LIMIT_RETRY_S)));
                 }
                 match self.queue(step, body, content_type.as_deref()) {
+                    // Nothing valid, nothing to queue: the answer names what was wrong.
+                    Ok(queued) if queued.events.is_empty() => Some(queued.answer(step)),
                     Ok(queued) => {
                         self.stage = Stage::Sending(Box::new(queued));
                         None
@@ -141,12 +143,13 @@ impl Events {
             // Time in the queue must not shift the event's.
             event.ts_ms.get_or_insert(domain_ms);
         }
-        let messages = messages(events.iter().map(|(_, event)| event));
-        step.jobs.push(Job::Send {
-            messages,
-            begun: false,
-            sent: None,
-        });
+        if !events.is_empty() {
+            step.jobs.push(Job::Send {
+                messages: messages(events.iter().map(|(_, event)| event)),
+                begun: false,
+                sent: None,
+            });
+        }
         let first_user = events.first().map(|(_, event)| event.user.clone());
         Ok(Queued {
             duplicate: u32::try_from(given - events.len()).unwrap_or(0),

@@ -81,7 +81,7 @@ impl Hot {
             return Some(self.body(step, list, rung));
         };
         let served = step.state.models.serving(Some(&overlay.model), None);
-        let stamp = Stamp::of(list, overlay, served);
+        let stamp = Stamp::of(list, overlay, served, moment_ms(step));
         let asked = format!("{key}#{}#{}", self.params.limit, rung.name());
         if let Some(body) = step.state.answers.get(&asked, stamp) {
             return Some(body.to_vec());
@@ -93,11 +93,8 @@ impl Hot {
 
     fn body(&self, step: &Step<'_>, list: &HotList, rung: Rung) -> Vec<u8> {
         let overlay = step.state.overlay.current.as_ref();
-        // Scores of the overlay's moment: the bytes, and so the entity tag, hold until list
-        // or overlay change.
-        let domain_ms = overlay.map_or(step.wall_ms, |overlay| {
-            overlay.clock.domain_ms(overlay.made_at_ms)
-        });
+        let moment_ms = moment_ms(step);
+        let domain_ms = overlay.map_or(moment_ms, |overlay| overlay.clock.domain_ms(moment_ms));
         let pointer = overlay.map(|overlay| &overlay.model);
         let served = step.state.models.serving(pointer, None);
         hot::answer(list, overlay, &self.params, &served.config, domain_ms, rung)
@@ -139,7 +136,15 @@ impl Hot {
     }
 }
 
-/// `hot` within the list's lifetime, `hot-stale` beyond.
+/// The moment that scores are of, wall Unix ms: in steps, so that the bytes, and so the entity
+/// tag, hold for a while; never before the overlay, so that what it counts has happened.
+fn moment_ms(step: &Step<'_>) -> i64 {
+    let stepped_ms = step.wall_ms - step.wall_ms.rem_euclid(lifetime::HOT_STEP_MS);
+    let made_at_ms = step.state.overlay.current.as_ref().map_or(0, |overlay| overlay.made_at_ms);
+    stepped_ms.max(made_at_ms)
+}
+
+/// The rung of what everybody shares: `hot` within its lifetime, `hot-stale` beyond.
 pub(crate) fn rung_of(look: Look) -> Rung {
     match look {
         Look::Have {

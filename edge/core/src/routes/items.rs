@@ -4,8 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_serving::items;
+use edgewise_wire::api::Rung;
 use edgewise_wire::params::ItemsParams;
 
+use crate::routes::hot::rung_of;
 use crate::answer::{self, Source};
 use crate::context::Step;
 use crate::effect::Answer;
@@ -97,14 +99,14 @@ impl Items {
         };
         if !unknown.is_empty() {
             // Incomplete: nobody may keep it.
-            return answer::json(body);
+            return answer::json(body).header("edgewise-rung", Rung::HotStale.name());
         }
         let lifetime = lifetime::of(&Resource::Items { ids: Vec::new() });
         let source = Source {
             lifetime,
             look: oldest,
             cache_tag: Some("list:items"),
-            rung: None,
+            rung: Some(rung_of(oldest)),
         };
         answer::stored(step.context, &source, body)
     }

@@ -4,9 +4,11 @@ use alloc::format;
 use alloc::string::String;
 
 use edgewise_serving::{similar, suggested};
+use edgewise_wire::api::Rung;
 use edgewise_wire::params::{SimilarParams, SuggestedParams};
 use edgewise_wire::problem::Problem;
 
+use crate::routes::hot::rung_of;
 use crate::answer::{self, Source};
 use crate::context::Step;
 use crate::effect::Answer;
@@ -80,6 +82,15 @@ impl Listed {
         })
     }
 
+    /// Similar items are everybody's, suggested users one user's.
+    fn rung(&self, look: Look) -> Rung {
+        match (&self.asked, rung_of(look)) {
+            (Asked::Similar(_), rung) => rung,
+            (Asked::Suggested(_), Rung::Hot) => Rung::Personal,
+            (Asked::Suggested(_), _) => Rung::PersonalStale,
+        }
+    }
+
     fn answer(&self, step: &mut Step<'_>, look: Look) -> Answer {
         if !look.is_fresh() {
             step.refresh(self.resource.clone());
@@ -99,7 +110,7 @@ impl Listed {
             lifetime: lifetime::of(&self.resource),
             look,
             cache_tag: self.cache_tag.as_deref(),
-            rung: None,
+            rung: Some(self.rung(look)),
         };
         answer::stored(step.context, &source, body)
     }

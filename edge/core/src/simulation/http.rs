@@ -239,8 +239,8 @@ fn clients_are_limited() {
     assert_eq!(refused.answer.get("retry-after"), Some("1"));
     assert_eq!(
         get(&mut world, "/api/v1/feed?user=ann").answer.status,
-        200,
-        "another client"
+        429,
+        "another name from the same address is no other client"
     );
     assert_eq!(
         get(&mut world, "/livez").answer.status,

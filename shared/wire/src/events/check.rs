@@ -15,6 +15,19 @@ use crate::limits::{EVENT_AGE_MAX_MS, EVENT_FUTURE_MAX_MS, POSITION_MAX, WATCH_M
 ///
 /// The reason for people: names the field and what it may be.
 pub fn event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
+    let event = delivered_event(json, domain_now_ms)?;
+    if event.ts_ms.is_some_and(|ts_ms| ts_ms < domain_now_ms.saturating_sub(EVENT_AGE_MAX_MS)) {
+        return Err(String::from("too old: ts_ms is more than 48 h ago"));
+    }
+    Ok(event)
+}
+
+/// Like [`event`], but of any age: an edge accepted it in time and a queue kept it since.
+///
+/// # Errors
+///
+/// The reason for people: names the field and what it may be.
+pub fn delivered_event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
     let value: Value = serde_json::from_str(json).map_err(|error| super::json_problem(&error))?;
     let Value::Object(fields) = value else {
         return Err(String::from("the event is not an object"));
@@ -23,8 +36,8 @@ pub fn event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
     let item = optional_id(&fields, "item")?;
     let author = optional_id(&fields, "author")?;
     match kind {
-        EventType::Follow | EventType::Unfollow if author.is_none() => {
-            return Err(format!("author is missing: {} needs it", kind.name()));
+        EventType::Follow | EventType::Unfollow if item.is_none() && author.is_none() => {
+            return Err(format!("item or author is missing: {} needs one", kind.name()));
         }
         EventType::Follow | EventType::Unfollow => {}
         EventType::Hide if item.is_none() && author.is_none() => {
@@ -42,7 +55,7 @@ pub fn event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
         author,
         ts_ms: timestamp(&fields, domain_now_ms)?,
         watch_ms: whole(&fields, "watch_ms", 0, WATCH_MS_MAX)?,
-        duration_ms: whole(&fields, "duration_ms", 0, WATCH_MS_MAX)?,
+        duration_ms: duration(&fields)?,
         value: number(&fields, "value")?,
         request_id: optional_id(&fields, "request_id")?,
         position: whole(&fields, "position", 1, POSITION_MAX)?,
@@ -83,15 +96,20 @@ fn timestamp(fields: &Map<String, Value>, now_ms: i64) -> Result<Option<i64>, St
     };
     let ts_ms =
         integer(value).ok_or_else(|| String::from("ts_ms is not a whole number of Unix ms"))?;
-    if ts_ms < now_ms.saturating_sub(EVENT_AGE_MAX_MS) {
-        return Err(String::from("too old: ts_ms is more than 48 h ago"));
-    }
     if ts_ms > now_ms.saturating_add(EVENT_FUTURE_MAX_MS) {
         return Err(String::from(
             "in the future: ts_ms is more than 5 min ahead",
         ));
     }
     Ok(Some(ts_ms))
+}
+
+/// A duration of 0 or less is none: the view counts, but not for completion.
+fn duration(fields: &Map<String, Value>) -> Result<Option<u32>, String> {
+    match given(fields, "duration_ms").and_then(integer) {
+        Some(negative) if negative < 0 => Ok(Some(0)),
+        _ => whole(fields, "duration_ms", 0, WATCH_MS_MAX),
+    }
 }
 
 fn whole(
