@@ -302,7 +302,7 @@ mod tests {
         assert!(delete(&rig.writer, "ann").unwrap());
         assert!(!delete(&rig.writer, "ann").unwrap());
         assert!(export(&*rig.store, &rig.clock, "ann").unwrap().is_none());
-        let state = read::user_state(&*rig.read(), "ann", NOW_MS).unwrap();
+        let state = read::user_state(&*rig.read(), "ann", NOW_MS, keys::DAY_MS * 7).unwrap();
         assert_eq!(state, read::UserState::default());
         let item = read::item(&*rig.read(), "i").unwrap().unwrap();
         assert_eq!((item.counters.likes, item.counters.follows), (2, 1));

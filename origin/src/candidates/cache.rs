@@ -12,7 +12,7 @@ use metrics::{counter, histogram};
 
 use super::{Builder, Segment, UserFacts};
 use crate::clock::{Clock, Stopwatch};
-use crate::store::{Store, StoreError, read};
+use crate::store::{Store, StoreError, keys, read};
 use crate::telemetry;
 
 /// Most users' bundles kept: the warmed ones and those asked for last.
@@ -119,10 +119,15 @@ impl Bundles {
         let stopwatch = Stopwatch::start();
         let epoch = self.users.epoch();
         let snapshot = self.store.read()?;
-        let state = read::user_state(&*snapshot, user, self.clock.domain_ms())?;
+        let sources = &self.builder.config.sources;
+        let seen_ms = i64::from(sources.seen_window_days) * keys::DAY_MS;
+        let state = read::user_state(&*snapshot, user, self.clock.domain_ms(), seen_ms)?;
         let position = read::position(&*snapshot)?;
+        let closest = sources.affinity_authors as usize;
+        let facts = UserFacts::of(user, state, closest, |author| {
+            read::author_id(&*snapshot, author)
+        })?;
         drop(snapshot);
-        let facts = UserFacts::of(user, state);
         let cached = Arc::new(Cached::new(self.builder.user(user, &facts, position), 1));
         self.users.put(user.to_owned(), Arc::clone(&cached), epoch);
         let elapsed = stopwatch.elapsed().as_secs_f64();

@@ -9,14 +9,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::features;
 use super::pools::{Shared, keep_best};
 use super::user::UserFacts;
-use crate::catalogue::{Catalogue, Entry};
+use crate::catalogue::{Catalogue, Entry, newest_first};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// F1: most items scored for a user; an author who posts more is cut at the newest.
-const FOLLOW_SCAN_MAX: usize = 4_000;
-/// F1: most items scored of one author.
-const FOLLOW_SCAN_PER_AUTHOR: usize = 200;
+/// F1: most items scored for a user: the newest of all followed authors together.
+const FOLLOW_SCAN_MAX: usize = 50_000;
 /// Likes that F4 starts from, newest first.
 const LIKED_MAX: usize = 10;
 
@@ -64,16 +62,11 @@ impl Context<'_> {
         for hours in sources.follow_windows_hours {
             let since_ms = self.domain_ms - i64::from(hours) * HOUR_MS;
             let follows = &self.user.follows;
-            let items = self.catalogue.by_authors(
-                follows,
-                since_ms,
-                FOLLOW_SCAN_PER_AUTHOR,
-                FOLLOW_SCAN_MAX,
-            );
-            found = items
-                .into_iter()
-                .filter(|entry| self.keeps(entry))
-                .collect();
+            found = self
+                .catalogue
+                .by_authors(follows, since_ms, FOLLOW_SCAN_MAX, |entry| {
+                    self.keeps(entry)
+                });
             if found.len() >= sources.follow_enough as usize {
                 break;
             }
@@ -92,30 +85,23 @@ impl Context<'_> {
         kept.take(cap).cloned().map(Named::from).collect()
     }
 
-    /// F3: items by the authors the user interacts with most, by affinity, then freshness.
+    /// F3: items by the authors the user interacts with most, by affinity, then freshness,
+    /// ties ascending by id.
     pub(crate) fn affinity(&self) -> Vec<Named> {
         let sources = &self.config.sources;
         let cap = sources.affinity_cap as usize;
         let since_ms = self.domain_ms - i64::from(sources.affinity_window_days) * DAY_MS;
-        let mut found = Vec::new();
-        for (author, _) in self.user.closest_authors(sources.affinity_authors as usize) {
-            // Items the user saw make room for older ones of the same author.
-            let room = cap.saturating_sub(found.len());
-            let scan = room
-                + self
-                    .user
-                    .removed_items
-                    .len()
-                    .min(FOLLOW_SCAN_PER_AUTHOR * 5);
-            let items = self.catalogue.by_author(author, since_ms, scan);
-            found.extend(
-                items
-                    .into_iter()
-                    .filter(|entry| self.keeps(entry))
-                    .take(room),
-            );
+        let mut found: Vec<(u32, Arc<Entry>)> = Vec::new();
+        for &(author, count) in &self.user.closest_authors {
+            let items = self
+                .catalogue
+                .by_authors(&[author], since_ms, cap, |entry| self.keeps(entry));
+            found.extend(items.into_iter().map(|entry| (count, entry)));
         }
-        found.into_iter().map(Named::from).collect()
+        found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| newest_first(&a.1, &b.1)));
+        found.truncate(cap);
+        let found = found.into_iter();
+        found.map(|(_, entry)| Named::from(entry)).collect()
     }
 
     /// F4: nearest items to what the user liked last, by similarity.

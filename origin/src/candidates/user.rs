@@ -1,9 +1,11 @@
 //! What sources and removal rules need to know of a user.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use edgewise_ranking::id_hash;
 
+use crate::store::StoreError;
 use crate::store::read::UserState;
 
 /// A user as the store knows them. Hashes are XXH3-64 of ids.
@@ -19,6 +21,8 @@ pub struct UserFacts {
     pub removed_items: Vec<u64>,
     /// Interactions with each author in 90 days.
     pub interactions: HashMap<u64, u32>,
+    /// The authors of most interactions, most first.
+    pub closest_authors: Vec<(u64, u32)>,
     /// Items liked last, newest first.
     pub liked: Vec<u64>,
     /// Short hashes of the last applied interactions, newest first.
@@ -33,42 +37,91 @@ impl UserFacts {
             || self.hidden_authors.binary_search(&author).is_ok()
             || self.removed_items.binary_search(&item).is_ok()
     }
-
-    /// The authors with most interactions, most first, ties by hash; at most `cap`.
-    #[must_use]
-    pub fn closest_authors(&self, cap: usize) -> Vec<(u64, u32)> {
-        let mut authors: Vec<(u64, u32)> = self
-            .interactions
-            .iter()
-            .map(|(&author, &count)| (author, count))
-            .collect();
-        authors.sort_unstable_by_key(|&(author, count)| (std::cmp::Reverse(count), author));
-        authors.retain(|&(_, count)| count > 0);
-        authors.truncate(cap);
-        authors
-    }
 }
 
 impl UserFacts {
-    /// The facts of `user` from the store's state.
-    #[must_use]
-    pub fn of(user: &str, state: UserState) -> Self {
+    /// The facts of `user` from the store's state, with the `closest` authors of most
+    /// interactions; `name` gives an author's id.
+    ///
+    /// # Errors
+    ///
+    /// Where `name` fails.
+    pub fn of(
+        user: &str,
+        state: UserState,
+        closest: usize,
+        name: impl Fn(u64) -> Result<Option<String>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let closest_authors = closest_of(&state.interactions, closest, name)?;
         let mut removed_items = state.hidden_items;
         removed_items.extend(state.seen.into_iter().map(|(item, _)| item));
         removed_items.sort_unstable();
         removed_items.dedup();
-        Self {
+        Ok(Self {
             own: id_hash(user),
             follows: state.follows,
             hidden_authors: state.hidden_authors,
             removed_items,
             interactions: state.interactions.into_iter().collect(),
+            closest_authors,
             liked: state
                 .recent_likes
                 .into_iter()
                 .map(|(item, _)| item)
                 .collect(),
             applied_events: state.applied_events,
+        })
+    }
+}
+
+/// The `cap` authors with most interactions, most first, ties ascending by the bytes of their
+/// ids. Only ids that decide who is among them are read.
+fn closest_of(
+    interactions: &[(u64, u32)],
+    cap: usize,
+    name: impl Fn(u64) -> Result<Option<String>, StoreError>,
+) -> Result<Vec<(u64, u32)>, StoreError> {
+    let mut authors: Vec<(u64, u32)> = interactions.to_vec();
+    authors.retain(|&(_, count)| count > 0);
+    authors.sort_unstable_by_key(|&(_, count)| Reverse(count));
+    if let Some(&(_, last)) = authors.get(cap) {
+        let above = authors.partition_point(|&(_, count)| count > last);
+        let tied = authors.split_off(above);
+        let mut named = Vec::new();
+        for (author, count) in tied.into_iter().take_while(|&(_, count)| count == last) {
+            // An author without a stored id is behind those with one.
+            let id = name(author)?;
+            named.push((id.is_none(), id, author, count));
         }
+        named.sort_unstable();
+        let tied = named
+            .into_iter()
+            .map(|(_, _, author, count)| (author, count));
+        authors.extend(tied);
+    }
+    authors.truncate(cap);
+    Ok(authors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_at_the_cut_go_by_id_and_not_by_hash() {
+        let ids = ["e", "d", "c", "b", "a", "z"];
+        let mut interactions: Vec<(u64, u32)> = ids
+            .iter()
+            .map(|id| (id_hash(id), if *id == "z" { 9 } else { 2 }))
+            .collect();
+        interactions.sort_unstable();
+        let name = |hash| {
+            let id = ids.iter().find(|id| id_hash(id) == hash);
+            Ok(id.map(ToString::to_string))
+        };
+        let closest = closest_of(&interactions, 4, name).expect("names are known");
+        let expected = ["z", "a", "b", "c"].map(id_hash);
+        let closest: Vec<u64> = closest.into_iter().map(|(author, _)| author).collect();
+        assert_eq!(closest, expected);
     }
 }

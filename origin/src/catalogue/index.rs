@@ -255,8 +255,9 @@ mod tests {
         ];
         catalogue.apply(&states, 7, 1_000);
         assert_eq!(catalogue.position(), 7);
-        assert_eq!(ids(&catalogue.by_author(id_hash("a1"), 0, 9)), ["i2", "i1"]);
-        assert_eq!(ids(&catalogue.by_author(id_hash("a1"), 101, 9)), ["i2"]);
+        let by_a1 = |since_ms| catalogue.by_authors(&[id_hash("a1")], since_ms, 9, |_| true);
+        assert_eq!(ids(&by_a1(0)), ["i2", "i1"]);
+        assert_eq!(ids(&by_a1(101)), ["i2"]);
         assert_eq!(ids(&catalogue.created_since(200, 9)), ["i2", "i3"]);
         assert_eq!(ids(&catalogue.with_events_since(1, 9)), ["i3", "i2"]);
     }
@@ -333,7 +334,13 @@ mod tests {
             let events = plain.values().filter(|row| row.1 >= 20).count();
             prop_assert_eq!(catalogue.with_events_since(20, 99).len(), events);
             let authors: Vec<u64> = (0..3).map(|author| id_hash(&format!("a{author}"))).collect();
-            prop_assert_eq!(catalogue.by_authors(&authors, 0, 99, 99).len(), plain.len());
+            prop_assert_eq!(catalogue.by_authors(&authors, 0, 99, |_| true).len(), plain.len());
+            let mut newest: Vec<_> = plain.iter().map(|(id, row)| (-row.0, format!("i{id}"))).collect();
+            newest.sort();
+            newest.truncate(3);
+            let newest: Vec<&str> = newest.iter().map(|(_, id)| id.as_str()).collect();
+            let found = catalogue.by_authors(&authors, 0, 3, |_| true);
+            prop_assert_eq!(ids(&found), newest);
             prop_assert_eq!(catalogue.touched_since(0, 99).0.len(), plain.len());
         }
     }

@@ -6,6 +6,7 @@
 
 mod index;
 
+use std::cmp::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use edgewise_ranking::{HotSum, Kind, id_hash};
@@ -127,39 +128,29 @@ impl Catalogue {
         hashes.filter_map(|hash| index.get(hash).cloned()).collect()
     }
 
-    /// Items by `author` created at or after `since_ms`, newest first, at most `cap`.
-    #[must_use]
-    pub fn by_author(&self, author: u64, since_ms: i64, cap: usize) -> Vec<Arc<Entry>> {
-        self.read()
-            .by_author(author, since_ms)
-            .take(cap)
-            .cloned()
-            .collect()
-    }
-
-    /// Items by any of `authors` created at or after `since_ms`: at most `cap_each` an author
-    /// and `cap` in all, newest first within an author.
+    /// The newest `cap` of the items that `keep` holds, of all `authors` together, created at or
+    /// after `since_ms`: newest first, ties ascending by id. No author has a share of their own.
     #[must_use]
     pub fn by_authors(
         &self,
         authors: &[u64],
         since_ms: i64,
-        cap_each: usize,
         cap: usize,
+        keep: impl Fn(&Entry) -> bool,
     ) -> Vec<Arc<Entry>> {
-        let mut found = Vec::new();
+        let mut newest = Newest {
+            cap,
+            since_ms,
+            found: Vec::new(),
+        };
         // A lock for a few authors at a time: a user may follow thousands.
         for some in authors.chunks(64) {
             let index = self.read();
             for &author in some {
-                let room = cap.saturating_sub(found.len()).min(cap_each);
-                found.extend(index.by_author(author, since_ms).take(room).cloned());
-            }
-            if found.len() >= cap {
-                break;
+                newest.extend(index.by_author(author, newest.since_ms), &keep);
             }
         }
-        found
+        newest.finish()
     }
 
     /// Items with an event at or after `since_ms`, latest event first, at most `cap`.
@@ -243,6 +234,58 @@ impl Catalogue {
     fn write(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The newest `cap` of what is added, without holding much more than twice as many.
+struct Newest {
+    cap: usize,
+    /// Nothing created before is among the newest.
+    since_ms: i64,
+    found: Vec<Arc<Entry>>,
+}
+
+impl Newest {
+    /// Adds what `keep` holds of `entries`, which come newest first.
+    fn extend<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+        keep: impl Fn(&Entry) -> bool,
+    ) {
+        let before = self.found.len();
+        for entry in entries.filter(|entry| keep(entry)) {
+            // Items of one moment come in any order: all of them are looked at.
+            let is_older = |last: &Arc<Entry>| entry.facts.created_at_ms < last.facts.created_at_ms;
+            if self.found.len() - before >= self.cap && self.found.last().is_some_and(is_older) {
+                break;
+            }
+            self.found.push(Arc::clone(entry));
+        }
+        if self.found.len() > self.cap.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() > self.cap && self.cap > 0 {
+            let (_, last, _) = self
+                .found
+                .select_nth_unstable_by(self.cap - 1, |a, b| newest_first(a, b));
+            self.since_ms = self.since_ms.max(last.facts.created_at_ms);
+        }
+        self.found.truncate(self.cap);
+    }
+
+    fn finish(mut self) -> Vec<Arc<Entry>> {
+        self.cut();
+        self.found.sort_unstable_by(|a, b| newest_first(a, b));
+        self.found
+    }
+}
+
+/// Newest first, ties ascending by the bytes of the id.
+pub(crate) fn newest_first(a: &Entry, b: &Entry) -> Ordering {
+    let newest = b.facts.created_at_ms.cmp(&a.facts.created_at_ms);
+    newest.then_with(|| a.facts.id.cmp(&b.facts.id))
 }
 
 fn facts_of(state: &ItemState) -> Option<Arc<Facts>> {

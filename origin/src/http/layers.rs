@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
@@ -14,6 +14,7 @@ use edgewise_wire::problem::{CONTENT_TYPE as PROBLEM, Problem};
 use metrics::{counter, histogram};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::arrival;
 use super::connections::ClientAddr;
 use super::problem::respond;
 use super::{Failure, Service};
@@ -74,19 +75,28 @@ pub(super) async fn admin_only(
     }
 }
 
-/// Answers 503 where a route takes longer than it may.
+/// Answers 408 where the body takes longer than it may, 503 where the route does.
 async fn in_time(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let is_slow = route_of(&request).is_some_and(|route| SLOW_ROUTES.contains(&route));
-    if is_slow {
-        return next.run(request).await;
-    }
-    let answered = tokio::time::timeout(service.request_timeout, next.run(request)).await;
-    answered.unwrap_or_else(|_| {
-        respond(&Problem::unavailable(
+    let (request, arrival) = arrival::watched(request);
+    let mut answer = Box::pin(next.run(request));
+    match tokio::time::timeout(service.request_timeout, &mut answer).await {
+        Ok(answer) => answer,
+        Err(_) if arrival.is_awaited() => {
+            let detail = "the body did not arrive in time";
+            let problem = Problem::new(408, "request-timeout", "Request timeout", detail);
+            let mut response = respond(&problem);
+            // What may still come of the body is nobody's request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+            response
+        }
+        Err(_) if is_slow => answer.await,
+        Err(_) => respond(&Problem::unavailable(
             "the request took too long",
             super::RETRY_S,
-        ))
-    })
+        )),
+    }
 }
 
 /// Answers 429 to a client that asks more than the rate allows.
@@ -113,11 +123,12 @@ async fn within_rate(
 async fn problem_documents(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
-    let is_problem = response
+    // The framework refuses in plain text; JSON is a route's own answer, whatever its status.
+    let is_own = response
         .headers()
         .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes() == PROBLEM.as_bytes());
-    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        .is_some_and(|kind| [PROBLEM.as_bytes(), b"application/json"].contains(&kind.as_bytes()));
+    if is_own || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let problem = match status {
@@ -218,13 +229,22 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// Whether a value looks like W3C trace context: `00-<32 hex>-<16 hex>-<2 hex>`.
+/// Whether a value is W3C trace context, version 00: `00-<32 hex>-<16 hex>-<2 hex>` in lower
+/// case, where neither id is all zeros.
 fn is_trace(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
-    bytes.len() == 55
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let is_hex = |part: &str, len| {
+        part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |part: &str, len| is_hex(part, len) && part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(
+        parts[..],
+        ["00", trace, parent, flags]
+            if is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)
+    )
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -245,4 +265,29 @@ fn cors(origins: &[String]) -> CorsLayer {
         )
         .expose_headers(EXPOSED.map(HeaderName::from_static))
         .max_age(PREFLIGHT_MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trace_context_is_passed_on() {
+        let is_trace = |text: &str| is_trace(&HeaderValue::from_str(text).unwrap());
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert!(is_trace(&format!("00-{trace}-b7ad6b7169203331-01")));
+        assert!(!is_trace(&"-".repeat(55)));
+        assert!(!is_trace(&"a".repeat(55)));
+        assert!(!is_trace(&format!("01-{trace}-b7ad6b7169203331-01")));
+        assert!(!is_trace(&format!(
+            "00-{}-b7ad6b7169203331-01",
+            "0".repeat(32)
+        )));
+        assert!(!is_trace(&format!(
+            "00-{}-b7ad6b7169203331-01",
+            trace.to_uppercase()
+        )));
+        assert!(!is_trace(&format!("00-{trace}-b7ad6b7169203331-01-")));
+        assert!(!is_trace(&format!("00-{trace}b7ad6b7169203331--01-")));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod arrival;
 pub mod connections;
 mod events;
 mod feed;

@@ -26,12 +26,13 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Result<Respons
         return Err(Problem::unavailable("the server is stopping", RETRY_S).into());
     }
     let origin = service.origin()?;
+    // Without a writer no data can come: the worse fault is named first.
+    if !origin.writer.is_running() {
+        return Err(Problem::unavailable("the writer has stopped", RETRY_S).into());
+    }
     if !origin.has_data() {
         let detail = "the catalogue is empty: import a data set or upsert items";
         return Err(Problem::unavailable(detail, RETRY_S).into());
-    }
-    if !origin.writer.is_running() {
-        return Err(Problem::unavailable("the writer has stopped", RETRY_S).into());
     }
     Ok(answer::text("ok"))
 }

@@ -320,7 +320,13 @@ fn check(rig: &Rig, model: &Model) {
         );
     }
     for number in 0..4 {
-        let user = read::user_state(&*snapshot, &name('u', number), model.now_ms).unwrap();
+        let user = read::user_state(
+            &*snapshot,
+            &name('u', number),
+            model.now_ms,
+            7 * keys::DAY_MS,
+        )
+        .unwrap();
         let person = model.people.get(&number).cloned().unwrap_or_default();
         let hashes = |prefix, numbers: Vec<u8>| {
             let mut hashes: Vec<u64> = numbers

@@ -133,7 +133,7 @@ fn views_are_timed_completed_and_without_duration() {
         (5, 3, 2)
     );
     near(counters.watch_ratio_sum, 0.9 + 0.8999 + 1.0);
-    let user = read::user_state(&*rig.read(), "u", NOW_MS).unwrap();
+    let user = read::user_state(&*rig.read(), "u", NOW_MS, keys::DAY_MS * 7).unwrap();
     assert_eq!(user.interactions, [(id_hash("a"), 2)]);
     assert_eq!(user.seen, [(id_hash("i"), NOW_MS)]);
     rig.check();
@@ -231,7 +231,9 @@ fn follows_come_by_event_and_by_operator_and_end() {
     let outcome = rig.write(Command::Follows { add: true, pairs });
     assert_eq!(outcome.accepted, 2);
     let follows = |rig: &Rig| {
-        let mut follows = read::user_state(&*rig.read(), "u", NOW_MS).unwrap().follows;
+        let mut follows = read::user_state(&*rig.read(), "u", NOW_MS, keys::DAY_MS * 7)
+            .unwrap()
+            .follows;
         follows.sort_unstable();
         follows
     };
@@ -290,7 +292,7 @@ fn a_hide_names_an_item_or_an_author() {
         ..event("2", EventType::Hide, "u", "")
     };
     rig.events(vec![event("1", EventType::Hide, "u", "i"), author]);
-    let user = read::user_state(&*rig.read(), "u", NOW_MS).unwrap();
+    let user = read::user_state(&*rig.read(), "u", NOW_MS, keys::DAY_MS * 7).unwrap();
     assert_eq!(
         (user.hidden_items, user.hidden_authors),
         (vec![id_hash("i")], vec![id_hash("a")])
@@ -383,7 +385,9 @@ fn colliding_ids_are_refused_by_name() {
     };
     assert_eq!(rig.events(vec![follow]).rejected.len(), 1);
     assert!(
-        !read::user_state(&*rig.read(), "u", NOW_MS).unwrap().known,
+        !read::user_state(&*rig.read(), "u", NOW_MS, keys::DAY_MS * 7)
+            .unwrap()
+            .known,
         "nothing was applied"
     );
 }
@@ -419,7 +423,7 @@ fn applied_interactions_are_the_last_64_newest_first() {
     let rig = Rig::new();
     let clicks = (0..70).map(|n| event(&format!("e{n}"), EventType::Click, "u", "i"));
     rig.events(clicks.collect());
-    let user = read::user_state(&*rig.read(), "u", NOW_MS).unwrap();
+    let user = read::user_state(&*rig.read(), "u", NOW_MS, keys::DAY_MS * 7).unwrap();
     assert_eq!(user.applied_events.len(), 64);
     assert_eq!(user.applied_events[0], edgewise_ranking::short_hash("e69"));
     assert_eq!(user.applied_events[63], edgewise_ranking::short_hash("e6"));
@@ -453,4 +457,20 @@ fn a_new_hot_configuration_makes_the_sums_again() {
     let state = read::item(&*rig.read(), "i").unwrap().unwrap();
     near(state.hot[0].sum, 10.2);
     rig.check();
+}
+
+#[test]
+fn what_was_seen_counts_within_the_window_asked_for() {
+    let rig = Rig::new();
+    let view = Event {
+        ts_ms: Some(NOW_MS - 30 * 3_600_000),
+        ..event("1", EventType::View, "u", "i")
+    };
+    rig.events(vec![view]);
+    let seen = |days: i64| {
+        let window_ms = days * keys::DAY_MS;
+        let user = read::user_state(&*rig.read(), "u", NOW_MS, window_ms);
+        user.unwrap().seen.len()
+    };
+    assert_eq!((seen(1), seen(2), seen(7)), (0, 1, 1));
 }

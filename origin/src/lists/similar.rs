@@ -111,7 +111,8 @@ impl Similar {
             .filter_map(|tag| self.by_tag.get(tag));
         let mut hashes: HashSet<u64> = behaviour.keys().copied().collect();
         hashes.extend(tagged.flatten().copied());
-        let by_author = catalogue.by_author(own.author_hash, i64::MIN, PER_AUTHOR_MAX);
+        let by_author =
+            catalogue.by_authors(&[own.author_hash], i64::MIN, PER_AUTHOR_MAX, |_| true);
         hashes.extend(by_author.iter().map(|entry| entry.facts.hash));
         hashes.remove(&own.hash);
         let mut found: Vec<Neighbour> = catalogue

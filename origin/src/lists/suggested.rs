@@ -100,7 +100,7 @@ impl Suggested {
     ) -> Result<Vec<Suggestion>, StoreError> {
         let own = edgewise_ranking::id_hash(user);
         let number = read::user_number(snapshot, user)?;
-        let state = read::user_state(snapshot, user, domain_ms)?;
+        let state = read::user_state(snapshot, user, domain_ms, 0)?;
         let wanted = |author: u64| {
             author != own
                 && state.follows.binary_search(&author).is_err()

@@ -17,8 +17,6 @@ use crate::ingest::{ItemState, SourceHash};
 
 /// Days of interactions that count: today and the 89 before.
 pub const AFFINITY_DAYS: u32 = 90;
-/// How long an item counts as seen, ms of domain time.
-pub const SEEN_WINDOW_MS: i64 = 7 * keys::DAY_MS;
 /// Likes in [`UserState::recent_likes`] at most.
 pub const RECENT_LIKES_MAX: usize = 64;
 
@@ -33,7 +31,7 @@ pub struct UserState {
     pub hidden_authors: Vec<u64>,
     /// Hidden items, ascending.
     pub hidden_items: Vec<u64>,
-    /// Items seen in the last 7 days with the domain time last seen, ascending by item.
+    /// Items seen in the window asked for with the domain time last seen, ascending by item.
     pub seen: Vec<(u64, i64)>,
     /// Interactions with authors today and in the 89 days before, ascending by author.
     pub interactions: Vec<(u64, u32)>,
@@ -77,7 +75,8 @@ pub fn import_position(snapshot: &dyn Snapshot, source: &SourceHash) -> Result<u
     Ok(get::<u64>(snapshot, Table::Imports, &source.0)?.unwrap_or(0))
 }
 
-/// The user's state at domain time `now_ms`; empty for an unknown user.
+/// The user's state at domain time `now_ms`, with what was seen in the last `seen_window_ms`;
+/// empty for an unknown user.
 ///
 /// # Errors
 /// See [`position`].
@@ -85,6 +84,7 @@ pub fn user_state(
     snapshot: &dyn Snapshot,
     user: &str,
     now_ms: i64,
+    seen_window_ms: i64,
 ) -> Result<UserState, StoreError> {
     let Some(number) = user_number(snapshot, user)? else {
         return Ok(UserState::default());
@@ -97,7 +97,7 @@ pub fn user_state(
         follows: follows_of(snapshot, number)?,
         hidden_authors,
         hidden_items,
-        seen: seen(snapshot, number, now_ms)?,
+        seen: seen(snapshot, number, now_ms.saturating_sub(seen_window_ms))?,
         interactions: interactions(snapshot, number, now_ms)?,
         recent_likes: recent_likes(snapshot, number)?,
         applied_events: recent.applied.iter().rev().copied().collect(),
@@ -312,8 +312,7 @@ fn hides(snapshot: &dyn Snapshot, user: u64) -> Result<(Vec<u64>, Vec<u64>), Sto
     Ok((items, authors))
 }
 
-fn seen(snapshot: &dyn Snapshot, user: u64, now_ms: i64) -> Result<Vec<(u64, i64)>, StoreError> {
-    let since_ms = now_ms.saturating_sub(SEEN_WINDOW_MS);
+fn seen(snapshot: &dyn Snapshot, user: u64, since_ms: i64) -> Result<Vec<(u64, i64)>, StoreError> {
     let range = Range {
         from: keys::number_slot(user, keys::day_of(since_ms)).to_vec(),
         ..Range::prefix(&keys::number(user))

@@ -1,6 +1,7 @@
 //! The real router on the real store: what a client, an edge and an operator would notice.
 
 mod bad_input;
+mod faults;
 mod live;
 mod operations;
 mod private;

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use edgewise_ranking::{Feature, Sources, short_hash};
+use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::HotList;
 use edgewise_wire::model::ModelSnapshot;
 use serde_json::{Value, json};
@@ -49,6 +50,67 @@ async fn sources_name_follows_affinity_likes_and_new_items() {
         .expect("there");
     let interactions = bundle.candidates.feature(row, Feature::Interactions);
     assert_eq!(interactions, Some(2.0));
+}
+
+/// `count` items of `author` every `step_min` minutes back from now.
+fn posts(author: &str, count: i64, first_min: i64, step_min: i64) -> Vec<Value> {
+    let post = |n: i64| {
+        let created_at = NOW_MS - (first_min + n * step_min) * 60_000;
+        json!({ "id": format!("{author}-{n}"), "author": author, "created_at": created_at,
+            "title": "A post" })
+    };
+    (0..count).map(post).collect()
+}
+
+/// How many candidates of `author` came by `source`.
+fn count_of(bundle: &Bundle, author: &str, source: Sources) -> usize {
+    let rows = bundle.candidates.ids.iter().zip(&bundle.candidates.sources);
+    let prefix = format!("{author}-");
+    rows.filter(|(id, sources)| id.starts_with(&prefix) && sources.contains(source))
+        .count()
+}
+
+#[tokio::test]
+async fn the_best_of_all_followed_authors_are_candidates() {
+    let site = Site::new();
+    for author in 0..30 {
+        let author = format!("a{author:02}");
+        site.upsert(&posts(&author, 150, 1, 20)).await;
+        site.follow("u", &author).await;
+    }
+    let bundle = site.bundle("u").await;
+    for author in 0..30 {
+        let count = count_of(&bundle, &format!("a{author:02}"), Sources::FOLLOW);
+        assert!((16..=17).contains(&count), "a{author:02}: {count}");
+    }
+    // Who posts a lot within the window is not cut either.
+    let site = Site::new();
+    site.upsert(&posts("busy", 260, 1, 1)).await;
+    site.upsert(&posts("calm", 1, 4_000, 1)).await;
+    site.follow("u", "busy").await;
+    site.follow("u", "calm").await;
+    let bundle = site.bundle("u").await;
+    assert_eq!(count_of(&bundle, "busy", Sources::FOLLOW), 260);
+    assert_eq!(count_of(&bundle, "calm", Sources::FOLLOW), 1);
+}
+
+#[tokio::test]
+async fn items_of_equally_close_authors_come_by_freshness() {
+    let site = Site::new();
+    let mut events = Vec::new();
+    for author in ["x", "y", "z"] {
+        site.upsert(&posts(author, 150, 10_000, 7)).await;
+        events.push(event(author, "click", "u", &format!("{author}-0")));
+    }
+    events.push(event("z2", "click", "u", "z-1"));
+    site.accepted(&events).await;
+    let bundle = site.bundle("u").await;
+    let counts = ["x", "y", "z"].map(|author| count_of(&bundle, author, Sources::AFFINITY));
+    assert_eq!(
+        counts,
+        [25, 25, 150],
+        "most interactions first, then newest"
+    );
 }
 
 #[tokio::test]

@@ -179,9 +179,10 @@ fn each_type_needs_its_ids() {
     taken(event("unfollow", r#","author":"a""#));
     taken(event("hide", r#","author":"a""#));
     taken(event("hide", r#","item":"i""#));
+    taken(event("follow", r#","item":"i""#));
     rejected(
-        &event("follow", r#","item":"i""#),
-        "author is missing: follow needs it",
+        &event("follow", ""),
+        "item or author is missing: follow needs one",
     );
     rejected(
         &event("hide", ""),
@@ -248,8 +249,12 @@ fn numbers_have_ranges() {
         let reason = "watch_ms is not a whole number in 0..604800000";
         rejected(&like(&format!("\"watch_ms\":{bad}")), reason);
         let reason = "duration_ms is not a whole number in 0..604800000";
-        rejected(&like(&format!("\"duration_ms\":{bad}")), reason);
+        if bad != "-1" {
+            rejected(&like(&format!("\"duration_ms\":{bad}")), reason);
+        }
     }
+    let none = batch(&like("\"duration_ms\":-1"));
+    assert_eq!(none.events[0].1.duration_ms, Some(0), "no duration, still a view");
     for bad in ["0", "100001", "-1", "1.5"] {
         let reason = "position is not a whole number in 1..100000";
         rejected(&like(&format!("\"position\":{bad}")), reason);
