@@ -20,6 +20,8 @@ pub const HTTP_REQUEST_SECONDS: &str = "edgewise_http_request_seconds";
 pub const HTTP_CONNECTIONS: &str = "edgewise_http_connections";
 /// Requests that the client rate limit refused.
 pub const HTTP_RATE_LIMITED_TOTAL: &str = "edgewise_http_rate_limited_total";
+/// Connections closed because their client address had too many.
+pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "edgewise_http_connections_refused_total";
 /// Events by `outcome`: accepted, duplicate, rejected.
 pub const EVENTS_TOTAL: &str = "edgewise_events_total";
 /// Commands that found the writer's queue full.
@@ -56,6 +58,8 @@ pub const OVERLAY_ITEMS: &str = "edgewise_overlay_items";
 pub const OVERLAY_DROPPED_ITEMS: &str = "edgewise_overlay_dropped_items";
 /// Feeds by `rung`.
 pub const FEEDS_TOTAL: &str = "edgewise_feeds_total";
+/// Explore slots that were served but not logged, to bound the log's growth.
+pub const SERVED_DROPPED_TOTAL: &str = "edgewise_served_dropped_total";
 /// Numbers that took their default in answered feeds.
 pub const DEGRADATIONS_TOTAL: &str = "edgewise_degradations_total";
 
@@ -145,6 +149,10 @@ fn describe() {
         HTTP_RATE_LIMITED_TOTAL,
         "requests the client rate limit refused"
     );
+    describe_counter!(
+        HTTP_CONNECTIONS_REFUSED_TOTAL,
+        "connections closed because their client address had too many"
+    );
     describe_counter!(EVENTS_TOTAL, "events by outcome");
     describe_counter!(
         INGEST_OVERLOADED_TOTAL,
@@ -181,6 +189,10 @@ fn describe() {
         "items that had no room in the overlay"
     );
     describe_counter!(FEEDS_TOTAL, "feeds by rung");
+    describe_counter!(
+        SERVED_DROPPED_TOTAL,
+        "explore slots served but not logged, to bound the log's growth"
+    );
     describe_counter!(
         DEGRADATIONS_TOTAL,
         "numbers that took their default in answered feeds"

@@ -1,6 +1,6 @@
 //! `GET /api/v1/feed`: from a bundle and the overlay to a page.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -73,7 +73,14 @@ pub(super) async fn feed(
         request_id,
         wall_ms,
     };
-    let answered = service.blocking(move |origin| page(origin, &asked)).await?;
+    let limit = Arc::clone(&service);
+    let answered = service
+        .blocking(move |origin| {
+            let answered = page(origin, &asked)?;
+            log_served(origin, &limit.served, &asked, &answered.outcome);
+            Ok(answered)
+        })
+        .await?;
     let source = Source {
         lifetime: Lifetime::FEED,
         age_ms: (answered.age_ms > 0).then_some(answered.age_ms),
@@ -138,7 +145,6 @@ fn page(origin: &Origin, asked: &Asked) -> Result<Answered, Failure> {
     counter!(telemetry::FEEDS_TOTAL, "rung" => answered.rung.name()).increment(1);
     let degradations = u64::from(answered.outcome.degradations);
     counter!(telemetry::DEGRADATIONS_TOTAL).increment(degradations);
-    log_served(origin, asked, &answered.outcome);
     Ok(answered)
 }
 
@@ -160,9 +166,17 @@ fn candidates(origin: &Origin, asked: &Asked) -> Result<(Arc<Cached>, Rung), Fai
     Ok((origin.bundles.segment(&segment), Rung::Segment))
 }
 
-/// Logs what was drawn for explore slots. Nobody waits for it: a full queue drops it.
-fn log_served(origin: &Origin, asked: &Asked, outcome: &FeedOutcome) {
-    if outcome.served.is_empty() {
+/// Logs what was drawn for explore slots, of named users and within [`SERVED_PER_S_MAX`]:
+/// a GET that anybody may send must not fill the disk. Nobody waits for it: a full queue
+/// drops it.
+fn log_served(origin: &Origin, limit: &ServedLimit, asked: &Asked, outcome: &FeedOutcome) {
+    if outcome.served.is_empty() || asked.user.is_none() {
+        return;
+    }
+    // A page is logged whole or not at all, so that its propensities stay complete.
+    let slots = u32::try_from(outcome.served.len()).unwrap_or(u32::MAX);
+    if !limit.take(slots, asked.wall_ms) {
+        counter!(telemetry::SERVED_DROPPED_TOTAL).increment(u64::from(slots));
         return;
     }
     let slot = |slot: &edgewise_serving::ServedSlot| Served {
@@ -175,5 +189,35 @@ fn log_served(origin: &Origin, asked: &Asked, outcome: &FeedOutcome) {
     let served = outcome.served.iter().map(slot).collect();
     if origin.writer.submit(Command::Served(served)).is_err() {
         counter!(telemetry::INGEST_OVERLOADED_TOTAL).increment(1);
+    }
+}
+
+/// Explore slots that the whole process logs a second; the others are only counted.
+pub(super) const SERVED_PER_S_MAX: u32 = 50;
+
+/// What is left of [`SERVED_PER_S_MAX`] in this second.
+#[derive(Debug, Default)]
+pub(super) struct ServedLimit(Mutex<Second>);
+
+#[derive(Debug, Default)]
+struct Second {
+    at_s: i64,
+    logged: u32,
+}
+
+impl ServedLimit {
+    /// Takes room for all of `slots` at wall time `wall_ms`, or for none.
+    fn take(&self, slots: u32, wall_ms: i64) -> bool {
+        let at_s = wall_ms.div_euclid(1_000);
+        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if second.at_s != at_s {
+            *second = Second { at_s, logged: 0 };
+        }
+        let logged = second.logged.saturating_add(slots);
+        if logged > SERVED_PER_S_MAX {
+            return false;
+        }
+        second.logged = logged;
+        true
     }
 }

@@ -51,6 +51,7 @@ pub struct Service {
     allow_origins: Vec<String>,
     request_timeout: Duration,
     rate: Option<RateLimiter>,
+    served: feed::ServedLimit,
     /// Requests that may be on blocking threads at once.
     blocking: Arc<Semaphore>,
 }
@@ -68,6 +69,7 @@ impl Service {
             allow_origins: config.serve.allow_origins.clone(),
             request_timeout: Duration::from_millis(limits.request_timeout_ms),
             rate: RateLimiter::new(limits.rate_per_s, limits.rate_burst),
+            served: feed::ServedLimit::default(),
             blocking: Arc::new(Semaphore::new(limits.store_concurrency)),
         })
     }
