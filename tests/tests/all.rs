@@ -4,6 +4,7 @@ mod bad_input;
 mod browser;
 mod client;
 mod crash;
+mod golden;
 mod live;
 mod outage;
 mod parity;
