@@ -27,7 +27,7 @@ try {
     page.on("pageerror", (error) => errors.push(error.message));
     const shot = (name) => page.screenshot({ path: join(artifacts, `${phase}-${form}-${name}.png`) });
     try {
-      await (phase === "up" ? up(page, form, shot) : down(page, shot));
+      await (phase === "up" ? up(page, form, shot) : down(page, form, shot));
       assert.deepEqual(errors, [], "the page threw");
     } catch (error) {
       await shot("failure");
@@ -56,11 +56,24 @@ async function up(page, form, shot) {
   assert.ok(Number.parseInt((await strip("candidates")).replace(/\D/g, ""), 10) > 20, "candidates ranked");
   await shot("feed");
 
+  const liked = page.waitForResponse(
+    (answer) => answer.url().includes("/api/v1/events") && (answer.request().postData() ?? "").includes('"like"'),
+  );
   const like = page.getByTestId("like").first();
   await like.click();
   await page.waitForFunction(
     () => document.querySelector('[data-testid="like"]').getAttribute("aria-pressed") === "true",
   );
+  // The next page carries the like: items of its author gain affinity at once.
+  const { session } = await (await liked).json();
+  const author = await page.getByTestId("card").first().getAttribute("data-author");
+  const query = new URLSearchParams({ user, limit: "100", explain: "1", selection: "none", session });
+  const next = await page.evaluate(async (path) => (await fetch(path)).json(), `/api/v1/feed?${query}`);
+  assert.equal(next.session_status, "ok");
+  const affinity = next.items
+    .filter((item) => item.author === author)
+    .map((item) => item.explain.features.find((term) => term.name === "affinity").value);
+  assert.ok(affinity.length > 0 && affinity.every((value) => value > 0), `affinity ${affinity}`);
 
   await page.getByTestId("why").first().click();
   const why = page.getByTestId("why-panel").first();
@@ -77,7 +90,11 @@ async function up(page, form, shot) {
     (id) => !document.querySelector(`[data-testid="card"][data-id="${id}"]`), first, { timeout: 5_000 },
   );
 
-  await page.getByTestId("follow").first().click();
+  const follow = page.getByTestId("follow").first();
+  await follow.click();
+  await page.waitForFunction(
+    () => document.querySelector('[data-testid="follow"]').getAttribute("aria-pressed") === "true",
+  );
   await page.mouse.wheel(0, 50_000);
   await page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
   await page.waitForFunction(
@@ -105,11 +122,17 @@ async function up(page, form, shot) {
   assert.ok(focused, "j moves to a card");
 }
 
-async function down(page, shot) {
-  await open(page, "browser-desktop");
-  const rung = await page.getByTestId("strip-rung").innerText();
-  assert.match(rung, /personal|segment|hot/i);
+async function down(page, form, shot) {
+  await open(page, `browser-${form}`);
+  await page.waitForFunction(() => /personal/.test(document.querySelector('[data-testid="strip-rung"]')?.textContent));
   await page.getByTestId("like").nth(2).click();
+  await page.waitForFunction(
+    () => document.querySelectorAll('[data-testid="like"]')[2].getAttribute("aria-pressed") === "true",
+  );
+  // Somebody this edge has never seen still gets a feed, and the page says what kind.
+  await open(page, `stranger-${form}`);
+  await page.waitForFunction(() => /segment|hot/.test(document.querySelector('[data-testid="strip-rung"]')?.textContent));
+  assert.ok(await page.getByTestId("notice").isVisible(), "a notice says that it is not personal");
   await page.waitForTimeout(300);
   await shot("feed");
 }
