@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use edgewise_wire::limits::TOMBSTONES_MAX;
-use edgewise_wire::overlay::{ModelPointer, Overlay, OverlayItem};
+use edgewise_wire::limits::{OVERLAY_ITEMS_MAX, TOMBSTONES_MAX};
+use edgewise_wire::overlay::{ModelPointer, Overlay, OverlayItem, Purge};
 use metrics::gauge;
 
-use crate::catalogue::{Catalogue, Touched};
+use crate::catalogue::{Catalogue, Entry};
 use crate::clock::Clock;
 use crate::telemetry;
 
@@ -17,8 +17,9 @@ use crate::telemetry;
 pub const REACH_MS: i64 = 15 * 60_000;
 /// Deletions within this are in the overlay, wall ms: longer than any copy may serve on error.
 pub const TOMBSTONE_REACH_MS: i64 = 25 * 3_600_000;
-/// Most items, most recently touched first.
-pub const ITEMS_MAX: usize = 2_048;
+/// What an edge stores this long after a deletion may have been made before it, ms: neighbour
+/// tables are made every 300 s, hot lists and bundles every 60 s.
+const MADE_BEFORE_MS: i64 = 6 * 60_000;
 /// A read rebuilds an overlay that the catalogue has overtaken once it is this old, wall ms.
 const REBUILD_AFTER_MS: i64 = 200;
 /// An overlay of an idle origin is rebuilt after this, wall ms: items leave its reach.
@@ -125,19 +126,21 @@ fn build(catalogue: &Catalogue, clock: &Clock, model: &ModelPointer, deletions: 
     let wall_ms = clock.wall_ms();
     // The position first: what is read after it is at least as new.
     let position = catalogue.position();
-    let (touched, dropped) = catalogue.touched_since(wall_ms - REACH_MS, ITEMS_MAX);
+    let (touched, dropped) = catalogue.touched_since(wall_ms - REACH_MS, OVERLAY_ITEMS_MAX);
+    let (tombstones, dropped_ms) =
+        catalogue.tombstones(wall_ms - TOMBSTONE_REACH_MS, TOMBSTONES_MAX);
     let overlay = Overlay {
         position,
         made_at_ms: wall_ms,
         clock: clock.domain(),
         completion_prior: catalogue.completion_prior() as f32,
-        items: touched
-            .iter()
-            .map(|touched| item(touched, wall_ms))
-            .collect(),
-        tombstones: catalogue.tombstones(wall_ms - TOMBSTONE_REACH_MS, TOMBSTONES_MAX),
+        items: touched.iter().map(|entry| item(entry, wall_ms)).collect(),
+        tombstones,
         model: model.clone(),
-        purges: Vec::new(),
+        purges: dropped_ms
+            .map(|dropped_ms| purge(dropped_ms, wall_ms))
+            .into_iter()
+            .collect(),
     };
     let bytes = Bytes::from(overlay.encode());
     gauge!(telemetry::OVERLAY_SIZE_BYTES).set(bytes.len() as f64);
@@ -152,8 +155,17 @@ fn build(catalogue: &Catalogue, clock: &Clock, model: &ModelPointer, deletions: 
     }
 }
 
-fn item(touched: &Touched, wall_ms: i64) -> OverlayItem {
-    let entry = &touched.entry;
+/// Stands for the deletions up to `dropped_ms`, for which there is no room: nothing stored
+/// while it could still hold one of those items is served.
+fn purge(dropped_ms: i64, wall_ms: i64) -> Purge {
+    Purge {
+        tag: 0,
+        // What is stored later is judged by later overlays.
+        before_ms: dropped_ms.saturating_add(MADE_BEFORE_MS).min(wall_ms),
+    }
+}
+
+fn item(entry: &Entry, wall_ms: i64) -> OverlayItem {
     OverlayItem {
         id: entry.facts.id.clone(),
         author: entry.facts.author.clone(),
@@ -167,5 +179,95 @@ fn item(touched: &Touched, wall_ms: i64) -> OverlayItem {
         counters: entry.counters,
         hot: entry.hot,
         last_event_ms: entry.last_event_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::{ItemState, Written};
+    use edgewise_ranking::id_hash;
+    use edgewise_wire::api::Item;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn state(n: usize, written_ms: i64, deleted_at_ms: Option<i64>) -> ItemState {
+        let item = Item {
+            id: format!("i{n}"),
+            author: "a".to_owned(),
+            ..Item::default()
+        };
+        ItemState {
+            hash: id_hash(&item.id),
+            id: item.id.clone(),
+            item: deleted_at_ms.is_none().then(|| Arc::new(item)),
+            first_written: Some(Written {
+                wall_ms: written_ms,
+                domain_ms: written_ms,
+            }),
+            deleted_at_ms,
+            counters: edgewise_wire::counters::Counters::default(),
+            hot: Default::default(),
+            last_event_ms: 0,
+        }
+    }
+
+    fn overlay(catalogue: &Catalogue, wall_ms: i64) -> Overlay {
+        let clock = Clock::manual(wall_ms);
+        build(catalogue, &clock, &ModelPointer::default(), 0).overlay
+    }
+
+    #[test]
+    fn new_items_come_before_changed_ones() {
+        let catalogue = Catalogue::default();
+        let fresh: Vec<ItemState> = (0..10)
+            .map(|n| state(n, NOW_MS - 10 * 60_000, None))
+            .collect();
+        catalogue.apply(&fresh, 1, NOW_MS - 10 * 60_000);
+        let changed: Vec<ItemState> = (10..OVERLAY_ITEMS_MAX + 10)
+            .map(|n| state(n, NOW_MS - 60 * 60_000, None))
+            .collect();
+        catalogue.apply(&changed, 2, NOW_MS - 1_000);
+        let made = overlay(&catalogue, NOW_MS);
+        assert_eq!(made.items.len(), OVERLAY_ITEMS_MAX);
+        assert_eq!(made.items.iter().filter(|item| item.is_new).count(), 10);
+        let (_, more) = catalogue.touched_since(NOW_MS - REACH_MS, OVERLAY_ITEMS_MAX);
+        assert_eq!(more, 10);
+    }
+
+    #[test]
+    fn deletions_without_room_purge_what_was_stored_before() {
+        let catalogue = Catalogue::default();
+        let first_ms = NOW_MS - 3_600_000;
+        let delete = |range: std::ops::Range<usize>, at_ms: i64| {
+            let gone: Vec<ItemState> = range.map(|n| state(n, 1, Some(at_ms))).collect();
+            catalogue.apply(&gone, 1, at_ms);
+        };
+        delete(0..1, first_ms);
+        delete(1..TOMBSTONES_MAX, first_ms + 1);
+        let made = overlay(&catalogue, first_ms + 1);
+        assert_eq!(
+            (made.tombstones.len(), made.purges.len()),
+            (TOMBSTONES_MAX, 0)
+        );
+        delete(TOMBSTONES_MAX..TOMBSTONES_MAX + 1, first_ms + 2);
+        let soon = overlay(&catalogue, first_ms + 2);
+        assert!(!soon.tombstones.contains(&id_hash("i0")));
+        let before = |overlay: &Overlay| {
+            overlay
+                .purges
+                .first()
+                .map(|purge| (purge.tag, purge.before_ms))
+        };
+        assert_eq!(before(&soon), Some((0, first_ms + 2)));
+        let later = overlay(&catalogue, NOW_MS);
+        assert_eq!(before(&later), Some((0, first_ms + MADE_BEFORE_MS)));
+        assert_eq!(Overlay::decode(&later.encode()).expect("decodes"), later);
+        let next_day = overlay(&catalogue, NOW_MS + TOMBSTONE_REACH_MS);
+        assert_eq!(
+            before(&next_day),
+            None,
+            "nothing stored then is served any more"
+        );
     }
 }

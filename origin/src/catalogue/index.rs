@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Entry, Facts, Touched};
+use super::{Entry, Facts};
 use crate::ingest::ItemState;
 
 #[derive(Debug)]
@@ -59,17 +59,12 @@ impl Index {
         self.newest_first(&self.by_created, since_ms)
     }
 
-    pub(super) fn touched(&self, since_ms: i64) -> impl Iterator<Item = Touched> {
-        self.by_touch
-            .range((since_ms, 0)..)
-            .rev()
-            .filter_map(|&(touched_ms, slot)| {
-                let found = self.slots.get(slot as usize)?.as_ref()?;
-                Some(Touched {
-                    entry: Arc::clone(&found.entry),
-                    touched_ms,
-                })
-            })
+    pub(super) fn touched(&self, since_ms: i64) -> impl Iterator<Item = &Arc<Entry>> {
+        self.newest_first(&self.by_touch, since_ms)
+    }
+
+    pub(super) fn newest_event_ms(&self) -> Option<i64> {
+        self.by_event.last().map(|&(event_ms, _)| event_ms)
     }
 
     pub(super) fn forget_touched(&mut self, before_ms: i64) {
@@ -83,11 +78,9 @@ impl Index {
         (self.watch_ratio_sum / self.timed_views as f64).clamp(0.0, 1.0)
     }
 
-    pub(super) fn tombstones(&self, since_ms: i64) -> impl Iterator<Item = u64> {
-        self.by_deletion
-            .range((since_ms, 0)..)
-            .rev()
-            .map(|&(_, hash)| hash)
+    /// Deletions, latest first: wall time and item hash.
+    pub(super) fn tombstones(&self, since_ms: i64) -> impl Iterator<Item = (i64, u64)> {
+        self.by_deletion.range((since_ms, 0)..).rev().copied()
     }
 
     pub(super) fn forget_tombstones(&mut self, before_ms: i64) {
@@ -279,21 +272,24 @@ mod tests {
         assert!((catalogue.completion_prior() - 0.25).abs() < 1e-12);
         let (touched, more) = catalogue.touched_since(1_500, 9);
         assert_eq!(
-            (touched.len(), more, touched[0].entry.first_written_ms),
+            (touched.len(), more, touched[0].first_written_ms),
             (1, 0, 1_000)
         );
         catalogue.apply(&[deleted(1, 3_000)], 3, 3_000);
         assert!(catalogue.is_empty() && catalogue.touched_since(0, 9).0.is_empty());
         assert!((catalogue.completion_prior() - 0.5).abs() < 1e-12);
-        assert_eq!(catalogue.tombstones(3_000, 9), [entry.facts.hash]);
+        assert_eq!(
+            catalogue.tombstones(3_000, 9),
+            (vec![entry.facts.hash], None)
+        );
         catalogue.apply(&[state(1, 1, 100, 0, 0)], 4, 4_000);
         assert!(
-            catalogue.tombstones(0, 9).is_empty(),
+            catalogue.tombstones(0, 9).0.is_empty(),
             "written again: alive"
         );
         catalogue.apply(&[deleted(1, 5_000)], 5, 5_000);
         catalogue.forget_tombstones(5_001);
-        assert!(catalogue.tombstones(0, 9).is_empty());
+        assert!(catalogue.tombstones(0, 9).0.is_empty());
     }
 
     #[test]

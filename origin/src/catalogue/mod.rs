@@ -6,7 +6,7 @@
 
 mod index;
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use edgewise_ranking::{HotSum, Kind, id_hash};
@@ -76,15 +76,6 @@ pub struct Entry {
     pub last_event_ms: i64,
     /// Wall time its facts were first written at, Unix ms.
     pub first_written_ms: i64,
-}
-
-/// An item that a commit touched lately.
-#[derive(Clone, Debug)]
-pub struct Touched {
-    /// The item.
-    pub entry: Arc<Entry>,
-    /// Wall time of the last commit that touched it, Unix ms.
-    pub touched_ms: i64,
 }
 
 /// All items that are not deleted.
@@ -169,17 +160,24 @@ impl Catalogue {
             .collect()
     }
 
-    /// Items that commits touched at or after wall time `since_ms`, latest first, at most `cap`,
-    /// and how many more there are.
+    /// Items that commits touched at or after wall time `since_ms`, at most `cap`, and how many
+    /// more there are. Those first written since come before the others, latest written first;
+    /// the others come latest touched first.
     #[must_use]
-    pub fn touched_since(&self, since_ms: i64, cap: usize) -> (Vec<Touched>, usize) {
+    pub fn touched_since(&self, since_ms: i64, cap: usize) -> (Vec<Arc<Entry>>, usize) {
         let index = self.read();
-        let found: Vec<Touched> = index.touched(since_ms).take(cap).collect();
-        let more = if found.len() < cap {
-            0
-        } else {
-            index.touched(since_ms).skip(cap).count()
-        };
+        let is_new = |entry: &&Arc<Entry>| entry.first_written_ms >= since_ms;
+        let mut count = 0;
+        let touched = index.touched(since_ms).inspect(|_| count += 1);
+        let mut found: Vec<Arc<Entry>> = touched.filter(is_new).cloned().collect();
+        let room = cap.saturating_sub(found.len());
+        let others = index.touched(since_ms).filter(|entry| !is_new(entry));
+        let others: Vec<Arc<Entry>> = others.take(room).cloned().collect();
+        drop(index);
+        found.sort_by_key(|entry| Reverse(entry.first_written_ms));
+        found.truncate(cap);
+        found.extend(others);
+        let more = count - found.len();
         (found, more)
     }
 
@@ -189,12 +187,21 @@ impl Catalogue {
     }
 
     /// XXH3-64 of the items deleted at or after wall time `since_ms`, ascending, at most `cap`:
-    /// the latest.
+    /// the latest; and the wall time of the latest deletion that found no room.
     #[must_use]
-    pub fn tombstones(&self, since_ms: i64, cap: usize) -> Vec<u64> {
-        let mut hashes: Vec<u64> = self.read().tombstones(since_ms).take(cap).collect();
+    pub fn tombstones(&self, since_ms: i64, cap: usize) -> (Vec<u64>, Option<i64>) {
+        let index = self.read();
+        let mut latest = index.tombstones(since_ms);
+        let mut hashes: Vec<u64> = latest.by_ref().take(cap).map(|(_, hash)| hash).collect();
+        let dropped_ms = latest.next().map(|(at_ms, _)| at_ms);
         hashes.sort_unstable();
-        hashes
+        (hashes, dropped_ms)
+    }
+
+    /// Domain time of the newest event that moved hot lists, Unix ms.
+    #[must_use]
+    pub fn newest_event_ms(&self) -> Option<i64> {
+        self.read().newest_event_ms()
     }
 
     /// Forgets deletions before wall time `before_ms`.
