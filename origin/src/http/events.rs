@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::{Failure, Service, answer, identity};
 use crate::catalogue::Entry;
 use crate::clock::Stopwatch;
-use crate::ingest::{Command, EventSource, Outcome, Served, WriteError};
+use crate::ingest::{Command, EventSource, Outcome, Reply, Served, WriteError};
 use crate::origin::Origin;
 use crate::telemetry;
 
@@ -85,11 +85,18 @@ pub(super) async fn internal(
     )
     .await?;
     let parsed = delivery::parse(&body, origin.clock.domain_ms())?;
-    if !parsed.served.is_empty() {
-        let served = parsed.served.iter().map(served_of).collect();
-        origin.writer.submit(Command::Served(served))?;
-    }
+    // Both are in the queue at once: one commit holds them, mostly.
+    let served = match &parsed.served[..] {
+        [] => None,
+        served => {
+            let served = served.iter().map(served_of).collect();
+            Some(origin.writer.submit(Command::Served(served))?)
+        }
+    };
     let outcome = count(&origin, &parsed.events, EventSource::Edge).await?;
+    if let Some(reply) = served {
+        durable(reply).await?;
+    }
     let rejected = rejections(parsed.rejected, &parsed.events, &outcome);
     let Outcome {
         accepted,
@@ -137,7 +144,10 @@ async fn count(
 ///
 /// 503 where the queue is full or the commit failed.
 pub(super) async fn submit(origin: &Origin, command: Command) -> Result<Outcome, Failure> {
-    let reply = origin.writer.submit(command)?;
+    durable(origin.writer.submit(command)?).await
+}
+
+async fn durable(reply: Reply) -> Result<Outcome, Failure> {
     Ok(reply.await.unwrap_or(Err(WriteError::Stopped))?)
 }
 

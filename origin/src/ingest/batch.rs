@@ -15,7 +15,7 @@ use super::{
     Changes, Command, FollowChange, Hidden, ItemState, Outcome, Rejected, Served, Written,
 };
 use crate::store::log::{LogEntry, LogRecord, ServedRecord};
-use crate::store::record::{Follow, Record, UserRecord};
+use crate::store::record::{DedupeRecord, Follow, Record, UserRecord};
 use crate::store::{Range, StoreError, Table, Transaction, keys, read};
 
 pub(super) const ITEM_COLLIDES: &str = "the item id's hash collides with another item's id";
@@ -36,6 +36,7 @@ pub(super) struct Batch<'a> {
     pub(super) hides: Vec<(String, Hidden)>,
     pub(super) users: BTreeMap<u64, String>,
     pub(super) counted: u64,
+    served: u64,
     written: BTreeSet<u64>,
     deleted_users: Vec<String>,
     seq: u64,
@@ -81,6 +82,7 @@ impl<'a> Batch<'a> {
             hides: Vec::new(),
             users: BTreeMap::new(),
             counted: 0,
+            served: 0,
             written: BTreeSet::new(),
             deleted_users: Vec::new(),
             seq,
@@ -295,31 +297,46 @@ impl<'a> Batch<'a> {
     }
 
     fn served(&mut self, served: &[Served]) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
         for served in served {
             let user = match &served.user {
                 Some(user) => self.user_number(user)?,
                 None => None,
             };
-            self.append(LogEntry::Served(ServedRecord {
+            let record = ServedRecord {
                 request_id: served.request_id.clone(),
                 user,
                 item: id_hash(&served.item),
                 position: served.position,
                 propensity: served.propensity,
-            }))?;
+            };
+            // A queue delivers at least once.
+            let key = record.id().to_be_bytes();
+            let logged = self.tables.dedupe.get(&*self.stored, key)?;
+            if logged.is_some_and(|logged| !dedupe::is_forgotten(logged.at, self.at)) {
+                outcome.duplicate += 1;
+                continue;
+            }
+            let seq = self.append(LogEntry::Served(record))?;
+            let at = self.at;
+            self.tables.dedupe.put(key, DedupeRecord { seq, at });
+            self.served += 1;
+            outcome.accepted += 1;
         }
-        let accepted = u32::try_from(served.len()).unwrap_or(u32::MAX);
-        Ok(Outcome {
-            accepted,
-            ..Outcome::default()
-        })
+        Ok(outcome)
     }
 
     /// Writes everything and says what changed.
     fn finish(mut self) -> Result<Changes, StoreError> {
         let from = read::get::<u64>(&*self.stored, Table::Meta, keys::DEDUPE_FROM)?.unwrap_or(1);
         let dedupe = &mut self.tables.dedupe;
-        let next = dedupe::forget(&*self.stored, dedupe, from, self.at, self.counted)?;
+        let next = dedupe::forget(
+            &*self.stored,
+            dedupe,
+            from,
+            self.at,
+            self.counted + self.served,
+        )?;
         let items = self.item_states()?;
         self.tables.flush(self.stored)?;
         let meta: [(&[u8], Vec<u8>); 5] = [

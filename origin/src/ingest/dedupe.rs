@@ -1,4 +1,4 @@
-//! An event id counts once for 48 h: how long it is remembered, and how it is forgotten.
+//! An event id, and a served place, counts once for 48 h: how long it is remembered, and how it is forgotten.
 
 use std::ops::ControlFlow;
 
@@ -22,7 +22,8 @@ pub(crate) fn is_forgotten(then: Written, now: Written) -> bool {
 }
 
 /// Removes forgotten ids in log order from record `from` on; returns where to go on.
-/// The work is bounded: a commit that counts `counted` events forgets at least as many.
+/// The work is bounded: a commit that logs `counted` events and served places forgets at least
+/// as many.
 pub(super) fn forget(
     stored: &dyn Snapshot,
     dedupe: &mut Cells<16, DedupeRecord>,
@@ -42,10 +43,14 @@ pub(super) fn forget(
         if !is_forgotten(record.at, now) {
             return Ok(ControlFlow::Break(()));
         }
-        if let LogEntry::Event(event) = record.entry
-            && let EventOrigin::Id { id, .. } = event.origin
-        {
-            old.push((next, id));
+        match record.entry {
+            LogEntry::Event(event) => {
+                if let EventOrigin::Id { id, .. } = event.origin {
+                    old.push((next, id));
+                }
+            }
+            LogEntry::Served(served) => old.push((next, served.id())),
+            _ => {}
         }
         next += 1;
         Ok(ControlFlow::Continue(()))

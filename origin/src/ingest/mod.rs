@@ -108,7 +108,7 @@ pub enum Command {
     },
     /// Removes a user's personal data; items' totals stay.
     DeleteUser(String),
-    /// Logs served items.
+    /// Logs served items; each position of a page counts once for 48 h.
     Served(Vec<Served>),
 }
 
@@ -117,7 +117,8 @@ pub enum Command {
 pub struct Outcome {
     /// Events, items or pairs that were taken. An item or follow that was already so counts.
     pub accepted: u32,
-    /// Events whose id, rows' events whose position, counted before.
+    /// Events whose id, rows' events whose position, served items whose page and position
+    /// counted before.
     pub duplicate: u32,
     /// What was refused, by index into the command's list.
     pub rejected: Vec<Rejected>,

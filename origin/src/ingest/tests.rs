@@ -440,8 +440,21 @@ fn served_items_are_logged_and_count_nothing() {
         position: 10,
         propensity: 0.02,
     };
-    assert_eq!(rig.write(Command::Served(vec![served])).position, 1);
+    assert_eq!(rig.write(Command::Served(vec![served.clone()])).position, 1);
     assert!(read::item(&*rig.read(), "i").unwrap().is_none());
+    rig.check();
+
+    // The queue delivers it again, with another place of the page.
+    let next = Served {
+        position: 20,
+        ..served.clone()
+    };
+    let outcome = rig.write(Command::Served(vec![served.clone(), next.clone(), next]));
+    assert_eq!((outcome.accepted, outcome.duplicate), (1, 2));
+    assert_eq!(outcome.position, 2);
+    rig.check();
+    rig.clock.advance(super::dedupe::REMEMBERED_MS + 1);
+    assert_eq!(rig.write(Command::Served(vec![served])).accepted, 1);
     rig.check();
 }
 

@@ -1,6 +1,7 @@
 //! The log: every accepted change in the order it applied; all other tables follow from it.
 
 use edgewise_wire::api::{EventType, Item};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::codec::{Decoder, Encoder};
 use super::error::StoreError;
@@ -108,6 +109,15 @@ pub struct ServedRecord {
     pub position: u32,
     /// Probability of the draw.
     pub propensity: f64,
+}
+
+impl ServedRecord {
+    /// What makes it count once: XXH3-128 of the page and the position. No event id holds the
+    /// line feeds between them.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        xxh3_128(format!("served\n{}\n{}", self.request_id, self.position).as_bytes())
+    }
 }
 
 const EVENT: u8 = 0;

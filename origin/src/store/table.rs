@@ -13,7 +13,7 @@ pub enum Table {
     Meta,
     /// Sequence number u64 → [`LogRecord`](super::log::LogRecord).
     Log,
-    /// XXH3-128 of an event id → [`DedupeRecord`](super::record::DedupeRecord).
+    /// XXH3-128 of an event id, or of a served page and position → [`DedupeRecord`](super::record::DedupeRecord).
     Dedupe,
     /// SHA-256 of an imported file u8x32 → next row ordinal u64.
     Imports,

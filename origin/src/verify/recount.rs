@@ -116,7 +116,7 @@ impl Recount {
                 self.follows.remove(&(user, author));
             }
             LogEntry::DeleteUser(user) => self.delete_user(user),
-            LogEntry::Served(_) => {}
+            LogEntry::Served(served) => self.once_by(served.id()),
         }
     }
 
@@ -196,16 +196,7 @@ impl Recount {
     fn once(&mut self, event: &LogEvent) {
         match event.origin {
             EventOrigin::Id { id, .. } => {
-                let record = DedupeRecord {
-                    seq: self.seq,
-                    at: self.at,
-                };
-                let before = self.ids.insert(id, record);
-                if let Some(before) = before.filter(|before| !is_forgotten(before.at, self.at)) {
-                    let fault =
-                        format!("log: records {} and {} are one event", before.seq, self.seq);
-                    self.faults.push(fault);
-                }
+                self.once_by(id);
             }
             EventOrigin::Row { file, ordinal } => {
                 let before = self.files.insert(file, ordinal);
@@ -214,6 +205,18 @@ impl Recount {
                     self.faults.push(fault);
                 }
             }
+        }
+    }
+
+    fn once_by(&mut self, id: u128) {
+        let record = DedupeRecord {
+            seq: self.seq,
+            at: self.at,
+        };
+        let before = self.ids.insert(id, record);
+        if let Some(before) = before.filter(|before| !is_forgotten(before.at, self.at)) {
+            let fault = format!("log: records {} and {} are one event", before.seq, self.seq);
+            self.faults.push(fault);
         }
     }
 
