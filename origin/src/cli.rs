@@ -86,7 +86,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "T")]
     pub now: Option<String>,
     /// Domain seconds per wall second (default: 1).
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub speed: Option<f64>,
     /// Origin that browsers may call from; may be repeated; `*` allows every one.
     #[arg(long, value_name = "ORIGIN")]
@@ -266,6 +266,18 @@ mod tests {
         assert_eq!(config.serve.allow_origins, ["*"]);
         assert!((config.clock.speed - 60.0).abs() < f64::EPSILON);
         assert_eq!(cli.data, Some(PathBuf::from("d")));
+    }
+
+    #[test]
+    fn a_negative_speed_is_told_its_range() {
+        let cli = Cli::try_parse_from(["edgewise", "serve", "--speed", "-1"]).expect("a number");
+        let Command::Serve(args) = &cli.command else {
+            unreachable!("serve was asked")
+        };
+        let mut config = Config::default();
+        config.apply(args);
+        let error = config.validate().expect_err("refused").to_string();
+        assert!(error.contains("above 0"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use edgewise_ranking::RankingConfig;
 use serde::{Deserialize, Deserializer};
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
 
@@ -15,12 +16,12 @@ pub const DEFAULT_FILE: &str = "edgewise.toml";
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A value is missing, of the wrong shape or unknown.
+    /// A value is missing, of the wrong shape or unknown. The cause is part of the sentence.
     #[error("{0}; see `docs/configuration.md` for the keys there are")]
-    Invalid(#[from] config::ConfigError),
+    Invalid(config::ConfigError),
     /// A file cannot be read.
     #[error(
-        "{what} `{}` cannot be read: {source}; check the path and its permissions",
+        "{what} `{}` cannot be read; check the path and its permissions",
         path.display()
     )]
     Unreadable {
@@ -52,6 +53,13 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+}
+
+// By hand: derived, the cause would be a source too, and be printed twice.
+impl From<config::ConfigError> for ConfigError {
+    fn from(cause: config::ConfigError) -> Self {
+        Self::Invalid(cause)
+    }
 }
 
 /// Everything that can be configured, by section.
@@ -119,13 +127,27 @@ impl Default for ClockConfig {
 
 /// Whether the `user` parameter counts without a signed token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum PlainUser {
     /// It does.
     #[default]
     Allow,
     /// A token is needed to name a user.
     Deny,
+}
+
+impl TryFrom<String> for PlainUser {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "allow" => Ok(Self::Allow),
+            "deny" => Ok(Self::Deny),
+            _ => Err(format!(
+                "auth.plain_user is {text:?}, but must be allow or deny"
+            )),
+        }
+    }
 }
 
 /// Section `auth`.
@@ -169,13 +191,25 @@ impl Default for LogConfig {
 
 /// Shape of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
     /// For machines.
     Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("log.format is {text:?}, but must be text or json")),
+        }
+    }
 }
 
 /// Section `limits`.
@@ -188,6 +222,8 @@ pub struct LimitsConfig {
     pub rate_burst: u32,
     /// Connections of the public listener held open at once.
     pub connections: usize,
+    /// Of these, of one client address at once.
+    pub connections_per_client: usize,
     /// A request is answered 503 after this, ms.
     pub request_timeout_ms: u64,
     /// A connection that has not sent its headers is closed after this, ms.
@@ -204,6 +240,7 @@ impl Default for LimitsConfig {
             rate_per_s: 0.0,
             rate_burst: 100,
             connections: 4_096,
+            connections_per_client: 1_024,
             request_timeout_ms: 10_000,
             header_timeout_ms: 10_000,
             store_concurrency: 64,
@@ -260,7 +297,7 @@ impl Config {
         }
     }
 
-    /// Refuses numbers outside their range.
+    /// Refuses numbers outside their range, and texts that mean nothing.
     ///
     /// # Errors
     ///
@@ -278,6 +315,22 @@ impl Config {
                 })
             }
         };
+        let level = &self.log.level;
+        range(
+            "log.level",
+            format!("{level:?}"),
+            is_level(level),
+            "off, error, warn, info, debug, trace, or directives such as edgewise_origin=debug",
+        )?;
+        for origin in &self.serve.allow_origins {
+            range(
+                "serve.allow_origins",
+                format!("{origin:?}"),
+                is_origin(origin),
+                "`*` or an origin as browsers send it, such as https://app.example or \
+                 http://localhost:3000, without a path",
+            )?;
+        }
         let speed = self.clock.speed;
         range(
             "clock.speed",
@@ -302,6 +355,12 @@ impl Config {
             "limits.connections",
             limits.connections.to_string(),
             (1..=1_000_000).contains(&limits.connections),
+            "1 to 1000000",
+        )?;
+        range(
+            "limits.connections_per_client",
+            limits.connections_per_client.to_string(),
+            (1..=1_000_000).contains(&limits.connections_per_client),
             "1 to 1000000",
         )?;
         range(
@@ -344,6 +403,45 @@ impl Config {
             reason: error.to_string(),
         })
     }
+}
+
+/// Whether logs can be filtered by `text`. The filter itself takes any word for the name of a
+/// module, so that a misspelt level would be silence.
+fn is_level(text: &str) -> bool {
+    let known = |part: &str| {
+        part.contains(['=', '['])
+            || part
+                .parse::<tracing_subscriber::filter::LevelFilter>()
+                .is_ok()
+    };
+    text.split(',').all(|part| !part.trim().is_empty() && known(part.trim())) && EnvFilter::try_new(text).is_ok()
+}
+
+/// Whether `text` is `*` or what a browser sends as `Origin`: `scheme://host[:port]`.
+fn is_origin(text: &str) -> bool {
+    if text == "*" {
+        return true;
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let named = || host.bytes().all(|b| is_lower(b) || b"-._".contains(&b));
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_host = match v6 {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && named(),
+    };
+    scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|b| is_lower(b) || b"+-.".contains(&b))
+        && is_host
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// A list in a file, comma separated in an environment variable.
@@ -432,6 +530,65 @@ mod tests {
             error.contains("clock.speed") && error.contains("above 0"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn texts_that_mean_nothing_are_named() {
+        let validated = |toml: &str| load(toml, &[]).expect("the shape is right").validate();
+        for level in ["inof", "", "info,warm", "edgewise_origin=loud"] {
+            let error = validated(&format!("[log]\nlevel = \"{level}\"\n"));
+            let error = error.expect_err(level).to_string();
+            assert!(
+                error.contains("log.level") && error.contains("trace"),
+                "{error}"
+            );
+        }
+        for level in ["info", "WARN", "off", "info,edgewise_origin=debug"] {
+            validated(&format!("[log]\nlevel = \"{level}\"\n")).expect(level);
+        }
+        let origins = |origin: &str| format!("[serve]\nallow_origins = [\"{origin}\"]\n");
+        for origin in [
+            "app.example",
+            "https://app.example/",
+            "https://App.example",
+            "https://",
+            "https://a b",
+            "https://a:99999",
+            "null",
+        ] {
+            let error = validated(&origins(origin)).expect_err(origin).to_string();
+            assert!(error.contains("serve.allow_origins"), "{error}");
+        }
+        for origin in [
+            "*",
+            "https://app.example",
+            "http://[::1]:3000",
+            "capacitor://localhost",
+        ] {
+            validated(&origins(origin)).expect(origin);
+        }
+    }
+
+    #[test]
+    fn errors_say_the_cause_once_and_what_is_allowed() {
+        let printed = |toml: &str| {
+            let error = anyhow::Error::from(load(toml, &[]).expect_err("refused"));
+            format!("{error:#}")
+        };
+        for (toml, given, allowed) in [
+            ("[log]\nformat = \"xml\"\n", "xml", "text or json"),
+            ("[auth]\nplain_user = \"maybe\"\n", "maybe", "allow or deny"),
+            ("[serve]\nlistne = \"x\"\n", "listne", "admin_listen"),
+            (
+                "[serve]\nlisten = \"x\"\n",
+                "serve.listen",
+                "socket address",
+            ),
+        ] {
+            let error = printed(toml);
+            assert_eq!(error.matches(given).count(), 1, "{error}");
+            assert!(error.contains(allowed), "{error}");
+        }
     }
 
     #[test]

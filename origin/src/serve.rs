@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -66,11 +66,15 @@ impl Drop for ServeFile {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// What to do where the writer gave up; the log line before names the cause.
+const WRITER_STOPPED: &str = "the store takes no more writes; see that its disk has room and works, then start again (what was answered is kept)";
+
+/// Serves until SIGTERM or SIGINT, or until the store takes no more writes.
 ///
 /// # Errors
 ///
-/// The configuration, the store or a listener is no good; a sentence says which.
+/// The configuration, the store or a listener is no good, or the writer gave up; a sentence
+/// says which.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::metrics_handle();
     let model = ServingModel::new(config.ranking_config()?);
@@ -99,11 +103,17 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         })
         .await
     })?;
-    if let Some(origin) = origin {
-        // The last in line: what was accepted is committed.
-        origin.writer.stop();
-    }
+    origin.map_or(Ok(()), |origin| finish(&origin))?;
     info!("stopped");
+    Ok(())
+}
+
+/// The last in line: what was accepted is committed.
+fn finish(origin: &Origin) -> anyhow::Result<()> {
+    let wrote = origin.writer.is_running();
+    origin.writer.stop();
+    // A supervisor starts the process again, which opens the store again.
+    ensure!(wrote, WRITER_STOPPED);
     Ok(())
 }
 
@@ -118,12 +128,14 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let limits = ConnectionLimits {
         connections: Arc::new(Semaphore::new(config.limits.connections)),
+        per_client: config.limits.connections_per_client,
         header_timeout: Duration::from_millis(config.limits.header_timeout_ms),
         drain: Duration::from_millis(config.limits.drain_ms),
     };
     // Clients that take every public connection must not lock the operator out.
     let admin_limits = ConnectionLimits {
         connections: Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
+        per_client: ADMIN_CONNECTIONS_MAX,
         ..limits.clone()
     };
     let (stop, stopped) = watch::channel(false);
@@ -157,6 +169,10 @@ async fn serve(
                 let (public, admin) = (addresses.0.to_string(), addresses.1.to_string());
                 info!(public, admin, items, position, "serving");
             }
+            () = writer_stopped(origin.as_deref()) => {
+                error!("{WRITER_STOPPED}");
+                break;
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -175,6 +191,14 @@ async fn serve(
             .context("jobs cannot be stopped")?;
     }
     Ok(origin)
+}
+
+/// Returns once the origin's writer has given up; never before there is one.
+async fn writer_stopped(origin: Option<&Origin>) {
+    match origin {
+        Some(origin) => origin.writer.stopped().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
@@ -215,5 +239,50 @@ impl Config {
                 Ok(Clock::replay(now_ms, self.clock.speed))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use edgewise_ranking::RankingConfig;
+    use edgewise_wire::keys::Keys;
+
+    use super::*;
+    use crate::ingest::Command;
+    use crate::ingest::testing::{Flaky, NOW_MS};
+
+    #[tokio::test]
+    async fn a_server_whose_store_takes_no_writes_ends_with_an_error() {
+        let config = Config::default();
+        let service = Service::new(&config, AdminToken::new("an-admin-token-for-tests"));
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = [
+            bind(any, "--listen").await.unwrap(),
+            bind(any, "--admin-listen").await.unwrap(),
+        ];
+        let store = Arc::new(Flaky::new(RedbStore::in_memory().unwrap()));
+        let disk = Arc::clone(&store);
+        let (loaded, writer) = tokio::sync::oneshot::channel();
+        let load = move || {
+            let model = ServingModel::new(RankingConfig::default());
+            let keys = Keys::from_secret("t1", &[7; 32]).unwrap();
+            let origin = Origin::load(store, Clock::manual(NOW_MS), model, keys)?;
+            let _ = loaded.send(origin.writer.clone());
+            Ok(origin)
+        };
+        let client = tokio::spawn(async move {
+            let writer = writer.await.unwrap();
+            disk.fail_before.store(u32::MAX, Ordering::Relaxed);
+            let reply = writer.submit(Command::DeleteUser("u".to_owned())).unwrap();
+            assert!(reply.await.unwrap().is_err());
+        });
+        let served = serve(&config, &service, listeners, load);
+        let served = tokio::time::timeout(Duration::from_secs(20), served).await;
+        let origin = served.expect("it ends by itself").unwrap().unwrap();
+        client.await.unwrap();
+        let error = finish(&origin).unwrap_err().to_string();
+        assert!(error.contains("takes no more writes"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
 //! Listeners: accepts connections within limits and drains them at shutdown.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,14 +10,14 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
 use tracing::{debug, warn};
 
-use crate::telemetry::HTTP_CONNECTIONS;
+use crate::telemetry::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED_TOTAL};
 
 /// Where a request came from; an extension of every request.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub struct ClientAddr(pub SocketAddr);
 pub struct ConnectionLimits {
     /// One permit a connection; may be shared by listeners.
     pub connections: Arc<Semaphore>,
+    /// Connections held open at once of one client address (IPv6: one /64 network).
+    pub per_client: usize,
     /// A connection that has not sent its headers is closed after this.
     pub header_timeout: Duration,
     /// Time given to open requests once `shutdown` turns true.
@@ -41,6 +44,7 @@ pub async fn serve(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut tasks = JoinSet::new();
+    let clients = Clients::new(limits.per_client);
     loop {
         let accepted = tokio::select! {
             () = stopped(&mut shutdown) => break,
@@ -48,6 +52,11 @@ pub async fn serve(
             accepted = accept(&listener, &limits.connections) => accepted,
         };
         let Some((stream, addr, permit)) = accepted else {
+            continue;
+        };
+        // One client that takes every connection must not lock out the others.
+        let Some(client) = clients.enter(addr.ip()) else {
+            counter!(HTTP_CONNECTIONS_REFUSED_TOTAL).increment(1);
             continue;
         };
         let connection = connection(
@@ -58,7 +67,7 @@ pub async fn serve(
             shutdown.clone(),
         );
         tasks.spawn(async move {
-            let _permit = permit;
+            let (_permit, _client) = (permit, client);
             gauge!(HTTP_CONNECTIONS).increment(1.0);
             connection.await;
             gauge!(HTTP_CONNECTIONS).decrement(1.0);
@@ -131,4 +140,89 @@ async fn connection(
 /// Returns once the service stops (or whoever could say so is gone).
 pub(crate) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|&stop| stop).await;
+}
+
+/// Open connections by client; bounded by the listener's connections.
+#[derive(Clone)]
+struct Clients {
+    max: usize,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A client's open connection; counted until it is dropped.
+struct Entered {
+    clients: Clients,
+    client: IpAddr,
+}
+
+impl Clients {
+    fn new(max: usize) -> Self {
+        let open = Arc::default();
+        Self { max, open }
+    }
+
+    /// Counts a connection from `address`; `None` where its client has as many as it may.
+    fn enter(&self, address: IpAddr) -> Option<Entered> {
+        let client = client_of(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(client).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Entered {
+            clients: self.clone(),
+            client,
+        })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut open = self
+            .clients
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let left = open.get(&self.client).map_or(0, |count| count - 1);
+        if left == 0 {
+            open.remove(&self.client);
+        } else {
+            open.insert(self.client, left);
+        }
+    }
+}
+
+/// Who an address counts as: a subscriber of IPv6 has a whole /64.
+fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_so_many_connections_and_no_more() {
+        let clients = Clients::new(2);
+        let one: IpAddr = "192.0.2.1".parse().unwrap();
+        let first = clients.enter(one).unwrap();
+        let second = clients.enter("::ffff:192.0.2.1".parse().unwrap()).unwrap();
+        assert!(clients.enter(one).is_none());
+        let network = |end| format!("2001:db8::{end}").parse().unwrap();
+        let _others = [
+            clients.enter(network(1)).unwrap(),
+            clients.enter(network(2)).unwrap(),
+        ];
+        assert!(clients.enter(network(3)).is_none());
+        drop(first);
+        let third = clients.enter(one).unwrap();
+        assert!(clients.enter(one).is_none());
+        drop(third);
+        drop(second);
+        assert_eq!(clients.open.lock().unwrap().len(), 1);
+    }
 }

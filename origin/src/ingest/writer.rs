@@ -1,12 +1,12 @@
 //! The one thread that writes: takes a group of commands, commits it, tells everyone.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use edgewise_ranking::config::HotConfig;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::batch::Batch;
 use super::queue::{Limits, Queue};
@@ -44,7 +44,7 @@ struct Shared {
     queue: Queue<Queued>,
     clock: Clock,
     position: AtomicU64,
-    running: AtomicBool,
+    running: watch::Sender<bool>,
 }
 
 struct Queued {
@@ -71,7 +71,7 @@ impl Writer {
             queue: Queue::new(config.limits),
             clock,
             position: AtomicU64::new(position),
-            running: AtomicBool::new(true),
+            running: watch::Sender::new(true),
         });
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -126,7 +126,19 @@ impl Writer {
     /// Whether commands are still committed; false for good once a commit failed for good.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.0.shared.running.load(Ordering::Acquire)
+        *self.0.shared.running.borrow()
+    }
+
+    /// Returns once [`Writer::is_running`] is false.
+    pub async fn stopped(&self) {
+        // The sender lives as long as this handle: waiting cannot fail.
+        let _ = self
+            .0
+            .shared
+            .running
+            .subscribe()
+            .wait_for(|running| !running)
+            .await;
     }
 
     /// Commands that wait in the queue.
@@ -267,7 +279,7 @@ struct StopOnDrop<'a>(&'a Shared);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.running.store(false, Ordering::Release);
+        self.0.running.send_replace(false);
         self.0.queue.close();
         // Dropping what waits drops its reply senders.
         while self.0.queue.take_group().is_some() {}

@@ -119,6 +119,7 @@ async fn a_listener_serves_and_drains() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let limits = ConnectionLimits {
         connections: Arc::new(tokio::sync::Semaphore::new(2)),
+        per_client: 2,
         header_timeout: Duration::from_millis(200),
         drain: Duration::from_secs(2),
     };
