@@ -72,12 +72,7 @@ pub fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let mut progress = Progress::default();
     let mut notify = |notice: &Notice<'_>| progress.show(notice);
     if let Some(to) = &args.to_jsonl {
-        let file = std::fs::File::create(to)
-            .with_context(|| format!("cannot write `{}`; check the path", to.display()))?;
-        let mut out = std::io::BufWriter::new(file);
-        let report = import::to_jsonl(&options, &mut out, &mut notify)?;
-        out.flush()?;
-        return say(&report.to_string());
+        return say(&convert(&options, to, &mut notify)?);
     }
     match access(config, RedbStore::open)? {
         Access::Store(store) => say(&import_into(config, store, &options, &mut notify)?),
@@ -90,6 +85,42 @@ pub fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
             say(answer["summary"].as_str().unwrap_or("imported"))
         }
     }
+}
+
+/// Writes what would be imported to a new file, which appears under its name when it is whole.
+fn convert(
+    options: &ImportOptions,
+    to: &Path,
+    notify: &mut dyn FnMut(&Notice<'_>),
+) -> anyhow::Result<String> {
+    // Nothing that is there is written over: it could be the data set itself.
+    ensure!(
+        to.symlink_metadata().is_err(),
+        "`{}` exists already; name a new file with --to-jsonl",
+        to.display()
+    );
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let file = std::fs::File::create_new(&part).with_context(|| {
+        format!(
+            "cannot write `{}`; check the folder, and remove what an earlier conversion left",
+            part.display()
+        )
+    })?;
+    let mut out = std::io::BufWriter::new(file);
+    let converted = import::to_jsonl(options, &mut out, notify)
+        .map_err(anyhow::Error::from)
+        .and_then(|report| {
+            out.flush()?;
+            out.get_ref().sync_all()?;
+            std::fs::rename(&part, to)?;
+            Ok(report.to_string())
+        });
+    if converted.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    converted
 }
 
 fn import_into(
@@ -316,4 +347,41 @@ fn name_of(file: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversion_destroys_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let line = r#"{"event":{"id":"1","type":"like","user":"u","item":"i","ts":1700000000000}}"#;
+        std::fs::write(path("in.jsonl"), format!("{line}\n")).unwrap();
+        let convert = |from: &str, to: &str| {
+            let options = ImportOptions::new(import::Format::Jsonl, &path(from));
+            super::convert(&options, &path(to), &mut |_| {}).map_err(|error| error.to_string())
+        };
+        let kept = || std::fs::read_to_string(path("in.jsonl")).unwrap();
+
+        let error = convert("in.jsonl", "in.jsonl").unwrap_err();
+        assert!(error.contains("exists already"), "{error}");
+        assert_eq!(kept(), format!("{line}\n"));
+
+        assert!(convert("missing.jsonl", "out.jsonl").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        convert("in.jsonl", "out.jsonl").unwrap();
+        assert!(path("out.jsonl").exists() && !path("out.jsonl.part").exists());
+        assert_eq!(kept(), format!("{line}\n"));
+    }
+
+    #[test]
+    fn only_regular_files_are_imported() {
+        let options = ImportOptions::new(import::Format::Jsonl, Path::new("/dev/null"));
+        let folder = tempfile::tempdir().unwrap();
+        let error = convert(&options, &folder.path().join("out"), &mut |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/null is not a regular file");
+    }
 }

@@ -21,7 +21,7 @@ pub enum ImportError {
     WrongPath {
         /// The path.
         path: PathBuf,
-        /// `file` or `folder`.
+        /// `regular file` or `folder`.
         expected: &'static str,
     },
     /// A column that the format needs is not there.

@@ -11,22 +11,24 @@ use crate::ingest::SourceHash;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Opens a file that the format needs.
+/// Opens a file that the format needs, which must be a regular one.
 pub(super) fn open(path: &Path, needed: &'static str) -> Result<File, ImportError> {
-    let file = File::open(path).map_err(|source| match source.kind() {
+    let missing = |source: std::io::Error| match source.kind() {
         ErrorKind::NotFound => ImportError::MissingFile {
             path: path.to_owned(),
             needed,
         },
         _ => io(path)(source),
-    })?;
-    if file.metadata().map_err(io(path))?.is_dir() {
+    };
+    // Asked before it is opened: a pipe that nobody writes to would never open. A file is read
+    // twice, for its hash and for its rows, which pipes and devices cannot do.
+    if !path.metadata().map_err(missing)?.is_file() {
         return Err(ImportError::WrongPath {
             path: path.to_owned(),
-            expected: "file",
+            expected: "regular file",
         });
     }
-    Ok(file)
+    File::open(path).map_err(missing)
 }
 
 /// Checks that `path` is a folder.

@@ -247,7 +247,7 @@ fn missing_files_and_columns_stop_at_once() {
         error(Format::Jsonl, &folder.join("no.jsonl")),
         &["no.jsonl is missing", "JSON lines"],
     );
-    says(error(Format::Jsonl, &folder), &["is not a file"]);
+    says(error(Format::Jsonl, &folder), &["is not a regular file"]);
     says(
         error(Format::Kuairand, &folder.join("no")),
         &["no is missing", "videos.csv"],
