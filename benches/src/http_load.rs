@@ -23,7 +23,10 @@ impl Outcome {
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
         let last = self.latencies_ms.len().saturating_sub(1);
         let index = (self.latencies_ms.len() as f64 * percent / 100.0) as usize;
-        self.latencies_ms.get(index.min(last)).copied().unwrap_or(f64::NAN)
+        self.latencies_ms
+            .get(index.min(last))
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 
     /// Answers a second.
@@ -66,11 +69,19 @@ pub(crate) fn run(
             .collect();
         std::thread::sleep(Duration::from_secs_f64(seconds));
         stop.store(true, Ordering::Relaxed);
-        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+        threads
+            .into_iter()
+            .map(|thread| thread.join())
+            .collect::<Vec<_>>()
     });
-    let mut outcome = Outcome { elapsed: started.elapsed(), ..Outcome::default() };
+    let mut outcome = Outcome {
+        elapsed: started.elapsed(),
+        ..Outcome::default()
+    };
     for part in parts {
-        let Ok((latencies, errors)) = part else { bail!("a load thread panicked") };
+        let Ok((latencies, errors)) = part else {
+            bail!("a load thread panicked")
+        };
         outcome.latencies_ms.extend(latencies);
         outcome.errors += errors;
     }
@@ -126,7 +137,10 @@ fn exchange(
     reader.get_mut().write_all(request.as_bytes())?;
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = line
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     let status: u16 = status.context("no status line")?;
     let (mut length, mut chunked) = (0_usize, false);
     loop {

@@ -40,11 +40,16 @@ impl Table {
 
 /// Puts `text` between the markers of docs/performance.md.
 pub(crate) fn save(text: &str) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("benches lie in the root")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("benches lie in the root")?;
     let path = root.join("docs/performance.md");
     let page = fs::read_to_string(&path).context("docs/performance.md is missing")?;
     let (before, rest) = page.split_once(MARKERS.0).context("no start marker")?;
     let (_, after) = rest.split_once(MARKERS.1).context("no end marker")?;
-    fs::write(path, format!("{before}{}\n{text}\n{}{after}", MARKERS.0, MARKERS.1))?;
+    fs::write(
+        path,
+        format!("{before}{}\n{text}\n{}{after}", MARKERS.0, MARKERS.1),
+    )?;
     Ok(())
 }

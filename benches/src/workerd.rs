@@ -17,7 +17,9 @@ pub(crate) const TOKEN_KEYS: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaG
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches lie in the root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("benches lie in the root")
 }
 
 /// Cargo's target directory.
@@ -40,9 +42,15 @@ pub(crate) struct Server {
 impl Server {
     fn start(mut command: Command, port: u16, log: &Path) -> Result<Self> {
         let out = fs::File::create(log)?;
-        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out);
         let address = format!("127.0.0.1:{port}");
-        let mut server = Self { child: command.spawn()?, address };
+        let mut server = Self {
+            child: command.spawn()?,
+            address,
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(&server.address).is_err() {
             if server.child.try_wait()?.is_some() || Instant::now() > deadline {
@@ -126,7 +134,10 @@ pub(crate) fn worker(
     let mut modules = vec![format!("(name = \"{main}\", esModule = embed \"{main}\")")];
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let file = path.file_name().and_then(|file| file.to_str()).context("a file name")?;
+        let file = path
+            .file_name()
+            .and_then(|file| file.to_str())
+            .context("a file name")?;
         let kind = match path.extension().and_then(|extension| extension.to_str()) {
             Some("wasm") => "wasm",
             Some("js" | "mjs") => "esModule",
@@ -138,8 +149,10 @@ pub(crate) fn worker(
             modules.push(format!("(name = \"{file}\", {kind} = embed \"{file}\")"));
         }
     }
-    let bindings: Vec<String> =
-        bindings.iter().map(|(name, text)| format!("(name = \"{name}\", text = \"{text}\")")).collect();
+    let bindings: Vec<String> = bindings
+        .iter()
+        .map(|(name, text)| format!("(name = \"{name}\", text = \"{text}\")"))
+        .collect();
     let port = free_port()?;
     let config = format!(
         r#"using Workerd = import "/workerd/workerd.capnp";

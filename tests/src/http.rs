@@ -21,7 +21,10 @@ impl Answer {
     /// The first header `name` (lower case), or empty.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// The body as JSON.
@@ -44,8 +47,13 @@ impl Answer {
     #[track_caller]
     pub fn ids(&self) -> Vec<String> {
         let body = self.json();
-        let items = body["items"].as_array().unwrap_or_else(|| panic!("no items in {body}"));
-        items.iter().map(|item| item["id"].as_str().unwrap_or_default().to_owned()).collect()
+        let items = body["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no items in {body}"));
+        items
+            .iter()
+            .map(|item| item["id"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 
@@ -85,10 +93,18 @@ pub fn try_send(
     };
     let text = answer.body_mut().read_to_string()?;
     let headers = answer.headers().iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        (
+            name.as_str().to_owned(),
+            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        )
     });
     let headers = headers.collect();
-    Ok(Answer { status: answer.status().as_u16(), headers, text, took: started.elapsed() })
+    Ok(Answer {
+        status: answer.status().as_u16(),
+        headers,
+        text,
+        took: started.elapsed(),
+    })
 }
 
 /// `GET url`.
@@ -132,7 +148,9 @@ pub fn post_refused(base: &str, path: &str, body: &[u8]) -> String {
     use std::io::{Read, Write};
     let address = base.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
-    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a timeout can be set");
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",

@@ -27,11 +27,18 @@ impl Watched {
     /// Where it cannot be started.
     #[must_use]
     pub fn start(command: &Command, log: &Path) -> Self {
-        let out = File::options().create(true).append(true).open(log).expect("log can be written");
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("log can be written");
         // When this process ends, `cat` sees the end of the pipe and the group is killed.
         let script = r#""$@" </dev/null & cat >/dev/null; kill -KILL 0"#;
         let mut shell = Command::new("sh");
-        shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+        shell
+            .args(["-c", script, "sh"])
+            .arg(command.get_program())
+            .args(command.get_args());
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 shell.env(name, value);
@@ -40,8 +47,16 @@ impl Watched {
         if let Some(dir) = command.get_current_dir() {
             shell.current_dir(dir);
         }
-        shell.stdin(Stdio::piped()).stdout(out.try_clone().expect("a file handle"));
-        Self(shell.stderr(out).process_group(0).spawn().expect("sh can be started"))
+        shell
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone().expect("a file handle"));
+        Self(
+            shell
+                .stderr(out)
+                .process_group(0)
+                .spawn()
+                .expect("sh can be started"),
+        )
     }
 
     /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to the whole group but the watcher;
@@ -51,14 +66,20 @@ impl Watched {
     /// Where nothing is there to be signalled.
     pub fn signal(&self, signal: &str) {
         let group = self.0.id().to_string();
-        let listing = Command::new("ps").args(["-eo", "pid=,pgid=,comm="]).output();
+        let listing = Command::new("ps")
+            .args(["-eo", "pid=,pgid=,comm="])
+            .output();
         let listing = String::from_utf8(listing.expect("ps runs").stdout).expect("ps prints text");
         let mut signalled = Vec::new();
         for line in listing.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [pid, pgid, name] = words[..] else { continue };
+            let [pid, pgid, name] = words[..] else {
+                continue;
+            };
             if pgid == group && !["sh", "cat"].contains(&name) {
-                let kill = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+                let kill = Command::new("kill")
+                    .args([&format!("-{signal}"), pid])
+                    .status();
                 if kill.is_ok_and(|status| status.success()) {
                     signalled.push(PathBuf::from(format!("/proc/{pid}/exe")));
                 }
@@ -66,10 +87,17 @@ impl Watched {
         }
         assert!(!signalled.is_empty(), "no process to signal");
         if signal == "KILL" {
-            eventually("the killed processes are gone", Duration::from_secs(10), || {
-                // A zombie has no executable any more, and holds no lock.
-                signalled.iter().all(|exe| exe.read_link().is_err()).then_some(())
-            });
+            eventually(
+                "the killed processes are gone",
+                Duration::from_secs(10),
+                || {
+                    // A zombie has no executable any more, and holds no lock.
+                    signalled
+                        .iter()
+                        .all(|exe| exe.read_link().is_err())
+                        .then_some(())
+                },
+            );
         }
     }
 }
@@ -104,7 +132,10 @@ impl Origin {
             data: data.to_owned(),
             url: format!("http://127.0.0.1:{port}"),
             admin_url: format!("http://127.0.0.1:{admin_port}"),
-            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            arguments: arguments
+                .iter()
+                .map(|&argument| argument.to_owned())
+                .collect(),
             port,
             admin_port,
             process: None,
@@ -119,7 +150,11 @@ impl Origin {
     /// Where it does not within 30 s.
     pub fn run(&mut self) {
         let mut serve = Command::new(places::edgewise());
-        serve.arg("serve").arg("--data").arg(&self.data).args(&self.arguments);
+        serve
+            .arg("serve")
+            .arg("--data")
+            .arg(&self.data)
+            .args(&self.arguments);
         serve.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         serve.args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)]);
         serve.env("EDGEWISE_AUTH__TOKEN_KEYS", TOKEN_KEYS);
@@ -128,7 +163,9 @@ impl Origin {
         self.process = Some(Watched::start(&serve, &self.data.join("origin.log")));
         let url = format!("{}/livez", self.url);
         eventually("the origin answers", Duration::from_secs(30), || {
-            try_send("GET", &url, &[], None).ok().filter(|answer| answer.status == 200)
+            try_send("GET", &url, &[], None)
+                .ok()
+                .filter(|answer| answer.status == 200)
         });
     }
 
@@ -150,9 +187,17 @@ impl Origin {
     #[track_caller]
     pub fn admin(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let bearer = format!("Bearer {ADMIN_TOKEN}");
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
         let body = body.map(Value::to_string);
-        send(method, &format!("{}{path}", self.url), &headers, body.as_ref().map(String::as_bytes))
+        send(
+            method,
+            &format!("{}{path}", self.url),
+            &headers,
+            body.as_ref().map(String::as_bytes),
+        )
     }
 
     /// Upserts items.
@@ -198,19 +243,43 @@ impl Edge {
         std::fs::write(&vars, text).expect("dev.vars can be written");
         let mut wrangler = Command::new(places::node());
         wrangler.arg(places::root().join("node_modules/wrangler/bin/wrangler.js"));
-        wrangler.args(["dev", "--local", "--ip", "127.0.0.1", "--inspector-port", "0"]);
-        wrangler.args(["--show-interactive-dev-session=false", "--port", &port.to_string()]);
-        wrangler.arg("--env-file").arg(&vars).arg("--persist-to").arg(dir.join("wrangler"));
+        wrangler.args([
+            "dev",
+            "--local",
+            "--ip",
+            "127.0.0.1",
+            "--inspector-port",
+            "0",
+        ]);
+        wrangler.args([
+            "--show-interactive-dev-session=false",
+            "--port",
+            &port.to_string(),
+        ]);
+        wrangler
+            .arg("--env-file")
+            .arg(&vars)
+            .arg("--persist-to")
+            .arg(dir.join("wrangler"));
         wrangler.current_dir(places::root());
-        wrangler.env("WRANGLER_SEND_METRICS", "false").env("EDGEWISE_BUILT", "1").env("CI", "1");
+        wrangler
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("EDGEWISE_BUILT", "1")
+            .env("CI", "1");
         let log = dir.join("edge.log");
         let process = Watched::start(&wrangler, &log);
         let url = format!("http://127.0.0.1:{port}");
         eventually("the edge answers", Duration::from_secs(60), || {
             let livez = format!("{url}/livez");
-            try_send("GET", &livez, &[], None).ok().filter(|answer| answer.status == 200)
+            try_send("GET", &livez, &[], None)
+                .ok()
+                .filter(|answer| answer.status == 200)
         });
-        Self { url, log, _process: process }
+        Self {
+            url,
+            log,
+            _process: process,
+        }
     }
 
     /// `GET path`.

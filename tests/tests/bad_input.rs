@@ -27,10 +27,18 @@ fn problem(answer: &Answer, status: u16, field: &str) -> Value {
     assert_eq!(answer.header("content-type"), "application/problem+json");
     let body = answer.json();
     assert_eq!(body["status"], status);
-    assert!(body["type"].as_str().is_some_and(|kind| kind.starts_with("https://")), "{body}");
+    assert!(
+        body["type"]
+            .as_str()
+            .is_some_and(|kind| kind.starts_with("https://")),
+        "{body}"
+    );
     if !field.is_empty() {
         assert_eq!(body["field"], field, "{body}");
-        assert!(!body["allowed"].is_null(), "the allowed range is missing: {body}");
+        assert!(
+            !body["allowed"].is_null(),
+            "the allowed range is missing: {body}"
+        );
     }
     body
 }
@@ -56,22 +64,42 @@ fn bad_parameters(base: &str) {
         ("/api/v1/similar/3?limit=0", "limit"),
         ("/api/v1/discover/suggested-users?user=u&limit=51", "limit"),
         ("/api/v1/items", "ids"),
-        (&format!("/api/v1/items?ids={}", (0..101).map(|id| id.to_string()).collect::<Vec<_>>().join(",")), "ids"),
+        (
+            &format!(
+                "/api/v1/items?ids={}",
+                (0..101)
+                    .map(|id| id.to_string())
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
+            "ids",
+        ),
     ] {
         problem(&get(&format!("{base}{path}")), 400, field);
     }
 }
 
 fn unknown_parameters_change_nothing(base: &str) {
-    let answer = get(&format!("{base}/api/v1/hot/trending?window=24h&utm_source=mail&_=1"));
+    let answer = get(&format!(
+        "{base}/api/v1/hot/trending?window=24h&utm_source=mail&_=1"
+    ));
     assert_eq!(answer.status, 200, "{}", answer.text);
     let session = get(&format!("{base}/api/v1/feed?user=u&session=garbage"));
-    assert_eq!(session.status, 200, "a bad session is ignored: {}", session.text);
+    assert_eq!(
+        session.status, 200,
+        "a bad session is ignored: {}",
+        session.text
+    );
     assert_eq!(session.json()["session_status"], "invalid");
 }
 
 fn events(base: &str, kind: &str, body: &[u8]) -> Answer {
-    send("POST", &format!("{base}/api/v1/events"), &[("content-type", kind)], Some(body))
+    send(
+        "POST",
+        &format!("{base}/api/v1/events"),
+        &[("content-type", kind)],
+        Some(body),
+    )
 }
 
 fn bad_bodies(base: &str) {
@@ -95,9 +123,16 @@ fn bad_bodies(base: &str) {
     let refused = post_refused(base, "/api/v1/events", huge.as_bytes());
     assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
     problem(&events(base, "application/json", b"\xff\xfe\x00"), 400, "");
-    problem(&events(base, "image/png", good().to_string().as_bytes()), 415, "");
+    problem(
+        &events(base, "image/png", good().to_string().as_bytes()),
+        415,
+        "",
+    );
     let beacon = json!({ "events": [good()] }).to_string();
-    assert_eq!(events(base, "text/plain;charset=UTF-8", beacon.as_bytes()).status, 202);
+    assert_eq!(
+        events(base, "text/plain;charset=UTF-8", beacon.as_bytes()).status,
+        202
+    );
 }
 
 fn good() -> Value {
@@ -133,14 +168,29 @@ fn half_valid_batches(base: &str) {
     let mut batch = vec![good()];
     batch.extend(bad.iter().cloned());
     batch.push(good());
-    let answer = events(base, "application/json", json!({ "events": batch }).to_string().as_bytes());
+    let answer = events(
+        base,
+        "application/json",
+        json!({ "events": batch }).to_string().as_bytes(),
+    );
     assert_eq!(answer.status, 202, "{}", answer.text);
     let body = answer.json();
     assert_eq!(body["accepted"], 2, "{body}");
     let rejected = body["rejected"].as_array().expect("rejected");
-    let indices: Vec<u64> = rejected.iter().filter_map(|one| one["index"].as_u64()).collect();
-    assert_eq!(indices, (1..=bad.len() as u64).collect::<Vec<_>>(), "{body}");
-    assert!(rejected.iter().all(|one| one["reason"].as_str().is_some_and(|why| why.len() > 5)));
+    let indices: Vec<u64> = rejected
+        .iter()
+        .filter_map(|one| one["index"].as_u64())
+        .collect();
+    assert_eq!(
+        indices,
+        (1..=bad.len() as u64).collect::<Vec<_>>(),
+        "{body}"
+    );
+    assert!(
+        rejected
+            .iter()
+            .all(|one| one["reason"].as_str().is_some_and(|why| why.len() > 5))
+    );
 
     // A batch without a valid event is an answer too, not an error.
     let none = json!({ "events": [{ "id": "x", "type": "like", "user": "u" }] }).to_string();
@@ -155,20 +205,36 @@ fn half_valid_batches(base: &str) {
         unique()
     );
     let answer = events(base, "application/json", huge.as_bytes());
-    assert!(answer.status == 202 || answer.status == 400, "{}", answer.text);
+    assert!(
+        answer.status == 202 || answer.status == 400,
+        "{}",
+        answer.text
+    );
 
     // The same id twice counts once.
     let twin = good();
     let body = json!({ "events": [twin, twin] }).to_string();
     let answer = events(base, "application/json", body.as_bytes()).json();
-    assert_eq!((&answer["accepted"], &answer["duplicate"]), (&json!(1), &json!(1)), "{answer}");
+    assert_eq!(
+        (&answer["accepted"], &answer["duplicate"]),
+        (&json!(1), &json!(1)),
+        "{answer}"
+    );
 }
 
 fn other_methods_and_paths(base: &str) {
-    problem(&send("DELETE", &format!("{base}/api/v1/feed"), &[], None), 405, "");
+    problem(
+        &send("DELETE", &format!("{base}/api/v1/feed"), &[], None),
+        405,
+        "",
+    );
     problem(&get(&format!("{base}/api/v1/events")), 405, "");
     problem(&get(&format!("{base}/api/v1/nothing")), 404, "");
-    problem(&get(&format!("{base}/api/v1/similar/no-such-item")), 404, "");
+    problem(
+        &get(&format!("{base}/api/v1/similar/no-such-item")),
+        404,
+        "",
+    );
     let head = send("HEAD", &format!("{base}/api/v1/hot/trending"), &[], None);
     assert_eq!((head.status, head.text.as_str()), (200, ""));
 }
@@ -177,12 +243,20 @@ fn foreign_tokens(base: &str) {
     let url = format!("{base}/api/v1/feed?user=somebody");
     let forged = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzb21lYm9keSJ9.";
     let bearer = format!("Bearer {forged}");
-    problem(&send("GET", &url, &[("authorization", &bearer)], None), 401, "");
+    problem(
+        &send("GET", &url, &[("authorization", &bearer)], None),
+        401,
+        "",
+    );
 
     let keys = edgewise_wire::keys::Keys::parse(edgewise_tests::stack::TOKEN_KEYS).expect("keys");
     let token = edgewise_wire::jwt::sign("owner", now_ms() / 1_000 + 600, &keys);
     let bearer = format!("Bearer {token}");
-    problem(&send("GET", &url, &[("authorization", &bearer)], None), 403, "");
+    problem(
+        &send("GET", &url, &[("authorization", &bearer)], None),
+        403,
+        "",
+    );
     let own = format!("{base}/api/v1/feed");
     let answer = send("GET", &own, &[("authorization", &bearer)], None);
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -190,21 +264,42 @@ fn foreign_tokens(base: &str) {
     // A cursor of one user is no cursor of another.
     let page = get(&format!("{base}/api/v1/feed?user=u&limit=5")).json();
     let cursor = page["next_cursor"].as_str().expect("there is more");
-    problem(&get(&format!("{base}/api/v1/feed?user=thief&cursor={cursor}")), 400, "cursor");
+    problem(
+        &get(&format!("{base}/api/v1/feed?user=thief&cursor={cursor}")),
+        400,
+        "cursor",
+    );
 }
 
 fn internal_routes_stay_inside(stack: &Stack) {
     let bearer = format!("Bearer {ADMIN_TOKEN}");
     for path in ["/internal/v1/overlay", "/admin/v1/stats", "/metrics"] {
         let url = format!("{}{path}", stack.edge.url);
-        problem(&send("GET", &url, &[("authorization", &bearer)], None), 404, "");
+        problem(
+            &send("GET", &url, &[("authorization", &bearer)], None),
+            404,
+            "",
+        );
     }
-    for path in ["/internal/v1/overlay", "/internal/v1/candidates/u", "/admin/v1/stats"] {
+    for path in [
+        "/internal/v1/overlay",
+        "/internal/v1/candidates/u",
+        "/admin/v1/stats",
+    ] {
         let url = format!("{}{path}", stack.origin.url);
         problem(&get(&url), 401, "");
-        problem(&send("GET", &url, &[("authorization", "Bearer wrong")], None), 401, "");
+        problem(
+            &send("GET", &url, &[("authorization", "Bearer wrong")], None),
+            401,
+            "",
+        );
     }
     let broken = json!({ "items": [{ "id": "", "author": "a", "created_at": 0 }, { "id": "x" }] });
     let answer = stack.origin.admin("PUT", "/admin/v1/items", Some(&broken));
-    assert_eq!(answer.json()["rejected"].as_array().map(Vec::len), Some(2), "{}", answer.text);
+    assert_eq!(
+        answer.json()["rejected"].as_array().map(Vec::len),
+        Some(2),
+        "{}",
+        answer.text
+    );
 }

@@ -28,7 +28,10 @@ fn the_page_works_in_chromium() {
             .output()
             .expect("node runs");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{phase} (screenshots in artifacts/page): {errors}");
+        assert!(
+            output.status.success(),
+            "{phase} (screenshots in artifacts/page): {errors}"
+        );
     };
     for user in ["browser-desktop", "browser-phone"] {
         stack.personal(&format!("/api/v1/feed?user={user}"));

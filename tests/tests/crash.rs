@@ -39,21 +39,21 @@ fn events_answered_202_survive_kill_9_and_count_once() {
     let report = origin.admin("POST", "/admin/v1/verify", None);
     assert_eq!(report.json()["ok"], true, "{}", report.text);
     let acknowledged = acknowledged.into_inner().expect("no client panicked");
-    assert!(acknowledged.values().sum::<u64>() > 200, "too little load: {acknowledged:?}");
+    assert!(
+        acknowledged.values().sum::<u64>() > 200,
+        "too little load: {acknowledged:?}"
+    );
     for (item, likes) in acknowledged {
-        let state = origin.admin("GET", &format!("/admin/v1/items/{item}"), None).json();
+        let state = origin
+            .admin("GET", &format!("/admin/v1/items/{item}"), None)
+            .json();
         // Every event is sent until it is answered, so the sum is exact.
         assert_eq!(state["counters"]["likes"], likes, "item {item}: {state}");
     }
 }
 
 /// Likes items with ever new events; one without an answer is sent again, as it was.
-fn like_until(
-    client: u64,
-    url: &str,
-    stop: &AtomicBool,
-    acknowledged: &Mutex<BTreeMap<u64, u64>>,
-) {
+fn like_until(client: u64, url: &str, stop: &AtomicBool, acknowledged: &Mutex<BTreeMap<u64, u64>>) {
     for n in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
             return;

@@ -37,8 +37,16 @@ fn golden_rankings_keep_their_bits() {
         let input = case["input"].to_string();
         let output = case["output"].as_array().expect("lines").iter();
         let expected: Vec<&str> = output.filter_map(serde_json::Value::as_str).collect();
-        assert_eq!(native(&input).lines().collect::<Vec<_>>(), expected, "natively: {input}");
-        assert_eq!(wasm.rank(&input).lines().collect::<Vec<_>>(), expected, "in WASM: {input}");
+        assert_eq!(
+            native(&input).lines().collect::<Vec<_>>(),
+            expected,
+            "natively: {input}"
+        );
+        assert_eq!(
+            wasm.rank(&input).lines().collect::<Vec<_>>(),
+            expected,
+            "in WASM: {input}"
+        );
         cases += 1;
     }
     assert_eq!(cases, 60, "all cases are kept");

@@ -28,17 +28,27 @@ fn a_user_sees_changes_at_once_and_others_soon() {
 }
 
 fn item<'a>(feed: &'a Value, id: &str) -> Option<&'a Value> {
-    feed["items"].as_array()?.iter().find(|item| item["id"] == id)
+    feed["items"]
+        .as_array()?
+        .iter()
+        .find(|item| item["id"] == id)
 }
 
 fn contribution(item: &Value, name: &str) -> f64 {
-    let features = item["explain"]["features"].as_array().expect("an explanation");
+    let features = item["explain"]["features"]
+        .as_array()
+        .expect("an explanation");
     let feature = features.iter().find(|feature| feature["name"] == name);
-    feature.unwrap_or_else(|| panic!("no {name} in {features:?}"))["value"].as_f64().expect("a number")
+    feature.unwrap_or_else(|| panic!("no {name} in {features:?}"))["value"]
+        .as_f64()
+        .expect("a number")
 }
 
 fn session(answer: &Answer) -> String {
-    answer.json()["session"].as_str().expect("a session").to_owned()
+    answer.json()["session"]
+        .as_str()
+        .expect("a session")
+        .to_owned()
 }
 
 fn a_like_changes_the_next_page_at_once(stack: &Stack) {
@@ -46,17 +56,27 @@ fn a_like_changes_the_next_page_at_once(stack: &Stack) {
     let before = stack.personal(path);
     let feed = before.json();
     let liked = feed["items"][3].clone();
-    let (id, author) = (liked["id"].as_str().expect("id"), liked["author"].as_str().expect("author"));
+    let (id, author) = (
+        liked["id"].as_str().expect("id"),
+        liked["author"].as_str().expect("author"),
+    );
     assert_eq!(contribution(&liked, "affinity"), 0.0, "no history yet");
 
     let answer = stack.events(&[event("like", "liker", id)], Some(&session(&before)));
-    let after = stack.edge.get(&format!("{path}&session={}", session(&answer))).json();
+    let after = stack
+        .edge
+        .get(&format!("{path}&session={}", session(&answer)))
+        .json();
     assert_eq!(after["session_status"], "ok");
     let ones = after["items"].as_array().expect("items").iter();
     let ones: Vec<&Value> = ones.filter(|item| item["author"] == author).collect();
     assert!(!ones.is_empty(), "the author has other items");
     for one in ones {
-        assert_eq!(contribution(one, "affinity"), 1.0_f64.ln_1p(), "one interaction: {one}");
+        assert_eq!(
+            contribution(one, "affinity"),
+            1.0_f64.ln_1p(),
+            "one interaction: {one}"
+        );
     }
 }
 
@@ -67,8 +87,9 @@ fn a_like_reaches_counters_hot_list_and_other_users_soon(stack: &Stack) {
     let engagement = contribution(&before["items"][0], "engagement");
     let rebuilt = stack.requests("candidates");
 
-    let likes: Vec<Value> =
-        (0..5).map(|user| event("like", &format!("fan{user}"), &watched)).collect();
+    let likes: Vec<Value> = (0..5)
+        .map(|user| event("like", &format!("fan{user}"), &watched))
+        .collect();
     stack.events(&likes, None);
     eventually("another user's candidates carry the likes", SOON, || {
         let feed = stack.edge.get(path).json();
@@ -79,24 +100,40 @@ fn a_like_reaches_counters_hot_list_and_other_users_soon(stack: &Stack) {
         let list = stack.edge.get("/api/v1/hot/trending?window=1h&limit=200");
         list.ids().contains(&watched).then_some(())
     });
-    assert_eq!(stack.requests("candidates"), rebuilt, "no bundle was rebuilt");
+    assert_eq!(
+        stack.requests("candidates"),
+        rebuilt,
+        "no bundle was rebuilt"
+    );
 }
 
 fn a_hide_removes_the_item_from_the_next_page(stack: &Stack) {
     let path = "/api/v1/feed?user=hider&limit=50";
     let before = stack.personal(path);
     let hidden = before.ids()[0].clone();
-    let author = before.json()["items"][1]["author"].as_str().expect("author").to_owned();
+    let author = before.json()["items"][1]["author"]
+        .as_str()
+        .expect("author")
+        .to_owned();
     let events = [
         event("hide", "hider", &hidden),
         json!({ "id": crate::site::unique(), "type": "hide", "user": "hider", "author": author }),
     ];
     let answer = stack.events(&events, Some(&session(&before)));
-    let after = stack.edge.get(&format!("{path}&session={}", session(&answer)));
+    let after = stack
+        .edge
+        .get(&format!("{path}&session={}", session(&answer)));
     assert!(!after.ids().contains(&hidden), "the item is gone");
     let feed = after.json();
-    let mut authors = feed["items"].as_array().expect("items").iter().map(|item| &item["author"]);
-    assert!(authors.all(|one| *one != author.as_str()), "the author is gone");
+    let mut authors = feed["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|item| &item["author"]);
+    assert!(
+        authors.all(|one| *one != author.as_str()),
+        "the author is gone"
+    );
 }
 
 fn a_post_reaches_followers_and_a_deletion_everybody(stack: &Stack) {
@@ -108,19 +145,35 @@ fn a_post_reaches_followers_and_a_deletion_everybody(stack: &Stack) {
         "id": "fresh-post", "author": "a7", "created_at": now_ms(), "kind": "post", "title": "New",
     })]);
     let found = eventually("the post is in the follower's feed", SOON, || {
-        let feed = stack.edge.get("/api/v1/feed?user=follower&limit=100").json();
+        let feed = stack
+            .edge
+            .get("/api/v1/feed?user=follower&limit=100")
+            .json();
         item(&feed, "fresh-post").cloned()
     });
     assert_eq!(found["sources"], json!(["follow"]));
 
-    let gone = stack.origin.admin("DELETE", "/admin/v1/items/fresh-post", None);
+    let gone = stack
+        .origin
+        .admin("DELETE", "/admin/v1/items/fresh-post", None);
     assert!(gone.status < 300, "{}", gone.text);
     eventually("the deleted post is in nobody's feed", SOON, || {
         let users = ["follower", "stranger"];
-        let mut feeds = users.map(|user| stack.edge.get(&format!("/api/v1/feed?user={user}&limit=100")));
-        feeds.iter_mut().all(|feed| !feed.ids().contains(&"fresh-post".to_owned())).then_some(())
+        let mut feeds = users.map(|user| {
+            stack
+                .edge
+                .get(&format!("/api/v1/feed?user={user}&limit=100"))
+        });
+        feeds
+            .iter_mut()
+            .all(|feed| !feed.ids().contains(&"fresh-post".to_owned()))
+            .then_some(())
     });
-    assert_eq!(stack.requests("candidates"), rebuilt, "no bundle was rebuilt");
+    assert_eq!(
+        stack.requests("candidates"),
+        rebuilt,
+        "no bundle was rebuilt"
+    );
 }
 
 fn a_warm_feed_asks_the_origin_for_nothing_but_the_overlay(stack: &Stack) {
@@ -140,7 +193,10 @@ fn a_warm_feed_asks_the_origin_for_nothing_but_the_overlay(stack: &Stack) {
     others.retain(|route, count| {
         *count > 0.0 && !route.contains("overlay") && !route.contains("/internal/v1/events")
     });
-    assert!(others.is_empty(), "requests beside the overlay's: {others:?}");
+    assert!(
+        others.is_empty(),
+        "requests beside the overlay's: {others:?}"
+    );
 }
 
 fn twenty_pages_repeat_nothing(stack: &Stack) {
@@ -151,7 +207,9 @@ fn twenty_pages_repeat_nothing(stack: &Stack) {
     let mut seen = BTreeSet::new();
     let mut cursor = String::new();
     for page in 0..20 {
-        let answer = stack.edge.get(&format!("/api/v1/feed?user=reader&limit=20{cursor}"));
+        let answer = stack
+            .edge
+            .get(&format!("/api/v1/feed?user=reader&limit=20{cursor}"));
         assert_eq!(answer.status, 200, "{}", answer.text);
         for id in answer.ids() {
             assert!(seen.insert(id.clone()), "{id} again on page {page}");
@@ -175,8 +233,18 @@ fn edge_and_origin_rank_the_same(stack: &Stack) {
 fn the_trending_list_is_shared_and_revalidates(stack: &Stack) {
     let list = stack.edge.get("/api/v1/hot/trending?window=24h");
     assert_eq!(list.status, 200, "{}", list.text);
-    for header in ["etag", "cache-control", "cdn-cache-control", "cache-status", "x-cache-status"] {
-        assert!(!list.header(header).is_empty(), "{header} is missing: {:?}", list.headers);
+    for header in [
+        "etag",
+        "cache-control",
+        "cdn-cache-control",
+        "cache-status",
+        "x-cache-status",
+    ] {
+        assert!(
+            !list.header(header).is_empty(),
+            "{header} is missing: {:?}",
+            list.headers
+        );
     }
     let url = format!("{}/api/v1/hot/trending?window=24h", stack.edge.url);
     eventually("the same list is not sent again", SOON, || {
@@ -191,10 +259,15 @@ fn similar_and_items_answer(stack: &Stack) {
     let similar = stack.edge.get("/api/v1/similar/3?limit=5");
     assert_eq!(similar.status, 200, "{}", similar.text);
     assert_eq!(similar.json()["item"], "3");
-    assert!(!similar.ids().contains(&"3".to_owned()), "an item is not similar to itself");
+    assert!(
+        !similar.ids().contains(&"3".to_owned()),
+        "an item is not similar to itself"
+    );
     let items = stack.edge.get("/api/v1/items?ids=1,2,no-such-item");
     assert_eq!(items.ids(), ["1", "2"]);
     assert_eq!(items.json()["items"][0]["title"], "Item 1");
-    let users = stack.edge.get("/api/v1/discover/suggested-users?user=follower");
+    let users = stack
+        .edge
+        .get("/api/v1/discover/suggested-users?user=follower");
     assert_eq!(users.status, 200, "{}", users.text);
 }

@@ -15,15 +15,19 @@ const IMPERSONAL: [&str; 3] = ["segment", "hot", "hot-stale"];
 #[test]
 fn the_edge_goes_on_while_the_origin_is_hung_or_gone() {
     let mut stack = Stack::start();
-    let views: Vec<Value> =
-        (0..40).map(|item| event("view", &format!("viewer{item}"), &item.to_string())).collect();
+    let views: Vec<Value> = (0..40)
+        .map(|item| event("view", &format!("viewer{item}"), &item.to_string()))
+        .collect();
     stack.events(&views, None);
     eventually("the hot list has items", Duration::from_secs(10), || {
         let list = stack.edge.get("/api/v1/hot/trending?window=24h");
         (list.status == 200 && !list.ids().is_empty()).then_some(())
     });
     stack.personal("/api/v1/feed?user=known");
-    assert_eq!(stack.edge.get("/api/v1/hot/trending?window=24h").status, 200);
+    assert_eq!(
+        stack.edge.get("/api/v1/hot/trending?window=24h").status,
+        200
+    );
     assert_eq!(stack.edge.get("/api/v1/similar/5").status, 200);
     assert_eq!(stack.edge.get("/api/v1/items?ids=5,6").status, 200);
     // The pool and the lists for strangers come in the background.
@@ -53,12 +57,23 @@ fn away(stack: &Stack, like: &Value, how: &str) {
     for round in 0..3 {
         let feed = quick(stack, "/api/v1/feed?user=known");
         let rung = feed.header("edgewise-rung");
-        assert!(["personal", "personal-stale"].contains(&rung), "round {round}: {rung}");
+        assert!(
+            ["personal", "personal-stale"].contains(&rung),
+            "round {round}: {rung}"
+        );
         assert!(!feed.ids().is_empty());
         let stranger = quick(stack, &format!("/api/v1/feed?user=stranger-{how}-{round}"));
-        assert!(IMPERSONAL.contains(&stranger.header("edgewise-rung")), "{:?}", stranger.headers);
+        assert!(
+            IMPERSONAL.contains(&stranger.header("edgewise-rung")),
+            "{:?}",
+            stranger.headers
+        );
         assert!(!stranger.ids().is_empty(), "a stranger sees something");
-        for path in ["/api/v1/hot/trending?window=24h", "/api/v1/similar/5", "/api/v1/items?ids=5,6"] {
+        for path in [
+            "/api/v1/hot/trending?window=24h",
+            "/api/v1/similar/5",
+            "/api/v1/items?ids=5,6",
+        ] {
             let answer = quick(stack, path);
             assert!(!answer.ids().is_empty(), "{path} is empty");
             let rung = answer.header("edgewise-rung");
@@ -77,10 +92,14 @@ fn quick(stack: &Stack, path: &str) -> Answer {
 
 fn counted_once(stack: &Stack, id: &str, likes: u64) {
     let path = format!("/admin/v1/items/{id}");
-    eventually("the kept events are delivered", Duration::from_secs(30), || {
-        let item = stack.origin.admin("GET", &path, None).json();
-        (item["counters"]["likes"] == likes).then_some(())
-    });
+    eventually(
+        "the kept events are delivered",
+        Duration::from_secs(30),
+        || {
+            let item = stack.origin.admin("GET", &path, None).json();
+            (item["counters"]["likes"] == likes).then_some(())
+        },
+    );
     // Nothing more comes: the queue's retries count nothing twice.
     std::thread::sleep(Duration::from_secs(2));
     let item = stack.origin.admin("GET", &path, None).json();

@@ -24,21 +24,48 @@ impl EdgeWasm {
         assert_eq!(module.imports().count(), 0, "edge.wasm imports nothing");
         let mut store = Store::new(&engine, ());
         let instance = Instance::new(&mut store, &module, &[]).expect("edge.wasm instantiates");
-        let memory = instance.get_memory(&mut store, "memory").expect("it exports its memory");
-        let input = instance.get_typed_func(&mut store, "edge_input").expect("edge_input");
-        let rank = instance.get_typed_func(&mut store, "edge_rank").expect("edge_rank");
-        let output = instance.get_typed_func(&mut store, "edge_output").expect("edge_output");
-        Self { store, memory, input, rank, output }
+        let memory = instance
+            .get_memory(&mut store, "memory")
+            .expect("it exports its memory");
+        let input = instance
+            .get_typed_func(&mut store, "edge_input")
+            .expect("edge_input");
+        let rank = instance
+            .get_typed_func(&mut store, "edge_rank")
+            .expect("edge_rank");
+        let output = instance
+            .get_typed_func(&mut store, "edge_output")
+            .expect("edge_output");
+        Self {
+            store,
+            memory,
+            input,
+            rank,
+            output,
+        }
     }
 
     pub(crate) fn rank(&mut self, json: &str) -> String {
         let length = u32::try_from(json.len()).expect("a small input");
-        let at = self.input.call(&mut self.store, length).expect("edge_input runs");
-        self.memory.write(&mut self.store, at as usize, json.as_bytes()).expect("it fits");
-        let length = self.rank.call(&mut self.store, length).expect("edge_rank never traps");
-        let at = self.output.call(&mut self.store, ()).expect("edge_output runs");
+        let at = self
+            .input
+            .call(&mut self.store, length)
+            .expect("edge_input runs");
+        self.memory
+            .write(&mut self.store, at as usize, json.as_bytes())
+            .expect("it fits");
+        let length = self
+            .rank
+            .call(&mut self.store, length)
+            .expect("edge_rank never traps");
+        let at = self
+            .output
+            .call(&mut self.store, ())
+            .expect("edge_output runs");
         let mut bytes = vec![0; length as usize];
-        self.memory.read(&self.store, at as usize, &mut bytes).expect("it is there");
+        self.memory
+            .read(&self.store, at as usize, &mut bytes)
+            .expect("it is there");
         String::from_utf8(bytes).expect("the output is text")
     }
 }
@@ -68,7 +95,10 @@ fn parity_100_000_random_cases() {
         let (json, is_odd) = random_case(&mut random);
         odd += u64::from(is_odd);
         let (here, there) = (native(&json), wasm.rank(&json));
-        assert!(here.starts_with('{'), "case {case} is no ranking: {here} for {json}");
+        assert!(
+            here.starts_with('{'),
+            "case {case} is no ranking: {here} for {json}"
+        );
         assert_eq!(here, there, "case {case}: {json}");
     }
     assert!(odd * 5 >= CASES, "only {odd} cases with odd numbers");
@@ -77,7 +107,13 @@ fn parity_100_000_random_cases() {
 #[test]
 fn parity_of_errors() {
     let mut wasm = EdgeWasm::load();
-    for bad in ["", "{", "[]", "{\"query\":{}}", "{\"query\":{\"now_ms\":0},\"candidates\":[{}]}"] {
+    for bad in [
+        "",
+        "{",
+        "[]",
+        "{\"query\":{}}",
+        "{\"query\":{\"now_ms\":0},\"candidates\":[{}]}",
+    ] {
         assert_eq!(native(bad), wasm.rank(bad), "for {bad}");
     }
 }
@@ -106,8 +142,16 @@ impl Random {
 }
 
 const FEATURES: [&str; 10] = [
-    "likes", "comments", "shares", "impressions", "clicks", "timed_views", "watch_ratio_sum",
-    "interactions", "deep_dot", "similarity",
+    "likes",
+    "comments",
+    "shares",
+    "impressions",
+    "clicks",
+    "timed_views",
+    "watch_ratio_sum",
+    "interactions",
+    "deep_dot",
+    "similarity",
 ];
 
 /// Configurations other than the seed's: other weights by kind, other caps, more variety.
@@ -134,7 +178,11 @@ fn random_case(random: &mut Random) -> (String, bool) {
     }
     json.push_str(r#""candidates":["#);
     // One case in eight is a page with explore slots and variety, the others are small.
-    let rows = if random.below(8) == 0 { 12 + random.below(18) } else { 1 + random.below(6) };
+    let rows = if random.below(8) == 0 {
+        12 + random.below(18)
+    } else {
+        1 + random.below(6)
+    };
     let mut is_odd = false;
     let mut before = String::new();
     for row in 0..rows {

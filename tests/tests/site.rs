@@ -27,7 +27,11 @@ impl Stack {
         let origin = Origin::start(dir.path(), &[]);
         origin.upsert(&items());
         let edge = Edge::start(dir.path(), &origin.url, &[]);
-        Self { origin, edge, _dir: dir }
+        Self {
+            origin,
+            edge,
+            _dir: dir,
+        }
     }
 
     /// Sends events to the edge and checks that all are taken.
@@ -39,7 +43,12 @@ impl Stack {
         }
         let answer = post(&format!("{}/api/v1/events", self.edge.url), &body);
         assert_eq!(answer.status, 202, "{}", answer.text);
-        assert_eq!(answer.json()["accepted"], json!(events.len()), "{}", answer.text);
+        assert_eq!(
+            answer.json()["accepted"],
+            json!(events.len()),
+            "{}",
+            answer.text
+        );
         answer
     }
 
@@ -57,36 +66,61 @@ impl Stack {
         assert_eq!(metrics.status, 200, "{}", metrics.text);
         let mut routes = BTreeMap::new();
         for line in metrics.text.lines() {
-            let Some(labels) = line.strip_prefix("edgewise_http_requests_total") else { continue };
-            let route = labels.split("route=\"").nth(1).and_then(|rest| rest.split('"').next());
-            let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
-            let (Some(route), Some(count)) = (route, count) else { panic!("unread: {line}") };
+            let Some(labels) = line.strip_prefix("edgewise_http_requests_total") else {
+                continue;
+            };
+            let route = labels
+                .split("route=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            let count = line
+                .rsplit(' ')
+                .next()
+                .and_then(|count| count.parse::<f64>().ok());
+            let (Some(route), Some(count)) = (route, count) else {
+                panic!("unread: {line}")
+            };
             if !["/livez", "/readyz", "/healthz", "/metrics"].contains(&route) {
                 *routes.entry(route.to_owned()).or_default() += count;
             }
         }
-        assert!(!routes.is_empty(), "no request is counted: {}", metrics.text);
+        assert!(
+            !routes.is_empty(),
+            "no request is counted: {}",
+            metrics.text
+        );
         routes
     }
 
     /// The origin's answered requests whose route contains `part`.
     pub(crate) fn requests(&self, part: &str) -> f64 {
-        self.requests_by_route().iter().filter(|(route, _)| route.contains(part)).map(|(_, n)| n).sum()
+        self.requests_by_route()
+            .iter()
+            .filter(|(route, _)| route.contains(part))
+            .map(|(_, n)| n)
+            .sum()
     }
 
     /// A feed page of the edge on the rung that is expected, waiting for the first bundle.
     #[track_caller]
     pub(crate) fn personal(&self, path: &str) -> Answer {
-        eventually("a personal feed", std::time::Duration::from_secs(10), || {
-            let answer = self.edge.get(path);
-            (answer.status == 200 && answer.header("edgewise-rung") == "personal").then_some(answer)
-        })
+        eventually(
+            "a personal feed",
+            std::time::Duration::from_secs(10),
+            || {
+                let answer = self.edge.get(path);
+                (answer.status == 200 && answer.header("edgewise-rung") == "personal")
+                    .then_some(answer)
+            },
+        )
     }
 }
 
 /// Wall time, Unix ms.
 pub(crate) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970");
     i64::try_from(now.as_millis()).expect("the clock is before the year 292278994")
 }
 
@@ -119,5 +153,9 @@ pub(crate) fn event(kind: &str, user: &str, item: &str) -> Value {
 pub(crate) fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "t{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }

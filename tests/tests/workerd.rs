@@ -19,7 +19,11 @@ fn parity_golden_in_workerd() {
         .arg(&input)
         .output()
         .expect("node runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let ranked: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(ranked.len(), cases.len());
     for (case, line) in cases.iter().zip(ranked) {

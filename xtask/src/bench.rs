@@ -14,11 +14,21 @@ pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
     build::origin()?;
     check::dry_run_deploy()?;
     let mut wasm = Command::new("cargo");
-    wasm.args(["build", "--profile", "wasm", "--target", "wasm32-unknown-unknown", "--lib"]);
-    wasm.args(["--package", "edgewise-benches"]).current_dir(paths::root());
+    wasm.args([
+        "build",
+        "--profile",
+        "wasm",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--lib",
+    ]);
+    wasm.args(["--package", "edgewise-benches"])
+        .current_dir(paths::root());
     run("build the workloads for WASM", &mut wasm)?;
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--package", "edgewise-benches"]).current_dir(paths::root());
+    cargo
+        .args(["build", "--release", "--package", "edgewise-benches"])
+        .current_dir(paths::root());
     run("build the benches", &mut cargo)?;
     let mut bench = Command::new(paths::target().join("release/edgewise-bench"));
     bench.args(&options.sections).current_dir(paths::root());

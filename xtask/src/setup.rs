@@ -29,14 +29,19 @@ fn wasm_target() -> Result<()> {
         .output()
         .context("cannot run rustc: install Rust with rustup")?;
     let sysroot = String::from_utf8(sysroot.stdout)?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).exists() {
+    if Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(WASM_TARGET)
+        .exists()
+    {
         return Ok(());
     }
     eprintln!("setup: adding the Rust target {WASM_TARGET}");
     let mut add = Command::new("rustup");
     run_quietly(
         "add the WASM target with rustup",
-        add.args(["target", "add", WASM_TARGET]).current_dir(paths::root()),
+        add.args(["target", "add", WASM_TARGET])
+            .current_dir(paths::root()),
     )
 }
 
@@ -50,8 +55,13 @@ fn node_packages() -> Result<()> {
     eprintln!("setup: installing Node packages (about a minute the first time)");
     let mut install = Command::new("npm");
     // Not `npm ci`: it refuses a lock file made where a package of another platform was missing.
-    install.args(["install", "--no-save", "--no-audit", "--no-fund"]).current_dir(paths::root());
-    run_quietly("install the Node packages with npm (is Node.js installed?)", &mut install)?;
+    install
+        .args(["install", "--no-save", "--no-audit", "--no-fund"])
+        .current_dir(paths::root());
+    run_quietly(
+        "install the Node packages with npm (is Node.js installed?)",
+        &mut install,
+    )?;
     std::fs::write(stamp, lock)?;
     Ok(())
 }
@@ -64,12 +74,21 @@ pub(crate) fn chromium() -> Result<()> {
     eprintln!("setup: installing Chromium for the browser tests");
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
         run_quietly("install Chromium with apt-get", &mut command)
     };
     apt(&["update", "-q"])
         .and_then(|()| {
-            apt(&["install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-dejavu-core"])
+            apt(&[
+                "install",
+                "-y",
+                "-q",
+                "--no-install-recommends",
+                "chromium",
+                "fonts-dejavu-core",
+            ])
         })
         .context("install Chromium by hand, or set CHROMIUM to its path")?;
     if find_chromium().is_none() {
@@ -82,8 +101,12 @@ fn find_chromium() -> Option<std::path::PathBuf> {
     if let Some(path) = std::env::var_os("CHROMIUM") {
         return Some(path.into());
     }
-    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
-        .into_iter()
-        .map(std::path::PathBuf::from)
-        .find(|path| path.exists())
+    [
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ]
+    .into_iter()
+    .map(std::path::PathBuf::from)
+    .find(|path| path.exists())
 }

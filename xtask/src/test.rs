@@ -19,11 +19,15 @@ pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
     build::edge()?;
     // The binary that the end-to-end tests start, in the profile the tests share.
     let mut origin = Command::new("cargo");
-    origin.args(["build", "--package", "edgewise-origin"]).current_dir(paths::root());
+    origin
+        .args(["build", "--package", "edgewise-origin"])
+        .current_dir(paths::root());
     run("build the origin", &mut origin)?;
 
     let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--no-fail-fast"]).current_dir(paths::root());
+    cargo
+        .args(["test", "--no-fail-fast"])
+        .current_dir(paths::root());
     if options.package.is_empty() {
         cargo.arg("--workspace");
     }

@@ -31,9 +31,14 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
     warm(&ours)?;
     let peer = peer(&site, &ours)?;
     same_answers(&ours, &peer)?;
-    let candidates = body(&ours, FEED)?["candidates"].as_u64().context("candidates")?;
+    let candidates = body(&ours, FEED)?["candidates"]
+        .as_u64()
+        .context("candidates")?;
     for (path, what) in [
-        (FEED, format!("personal feed, {candidates} candidates ranked")),
+        (
+            FEED,
+            format!("personal feed, {candidates} candidates ranked"),
+        ),
         (TRENDING, String::from("trending list")),
     ] {
         measure(table, &what, path, &ours, &peer)?;
@@ -49,7 +54,8 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
 }
 
 fn measure(table: &mut Table, what: &str, path: &str, ours: &Server, peer: &Server) -> Result<()> {
-    let (mut our_rates, mut our_cpu, mut peer_rates, mut peer_cpu) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+    let (mut our_rates, mut our_cpu, mut peer_rates, mut peer_cpu) =
+        <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
     for _ in 0..PAIRS {
         let (rate, cpu) = single(ours, path)?;
         our_rates.push(rate);
@@ -58,7 +64,8 @@ fn measure(table: &mut Table, what: &str, path: &str, ours: &Server, peer: &Serv
         peer_rates.push(rate);
         peer_cpu.push(cpu);
     }
-    let [our_rate, our_cpu, peer_rate, peer_cpu] = [our_rates, our_cpu, peer_rates, peer_cpu].map(median);
+    let [our_rate, our_cpu, peer_rate, peer_cpu] =
+        [our_rates, our_cpu, peer_rates, peer_cpu].map(median);
     table.row(
         format!("{what}, on workerd"),
         format!("{our_rate:.0} requests/s, {our_cpu:.0} CPU µs"),
@@ -79,16 +86,23 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// Requests a second and CPU µs a request.
 fn single(server: &Server, path: &str) -> Result<(f64, f64)> {
     let cpu = server.cpu_s()?;
-    let outcome = http_load::run(&server.address, CONNECTIONS, SECONDS, Duration::ZERO, |_, _| {
-        http_load::get(&server.address, path)
-    })?;
+    let outcome = http_load::run(
+        &server.address,
+        CONNECTIONS,
+        SECONDS,
+        Duration::ZERO,
+        |_, _| http_load::get(&server.address, path),
+    )?;
     ensure!(outcome.errors == 0, "{} errors", outcome.errors);
     let cpu_us = (server.cpu_s()? - cpu) * 1e6 / outcome.latencies_ms.len() as f64;
     Ok((outcome.rate(), cpu_us))
 }
 
 fn body(server: &Server, path: &str) -> Result<Value> {
-    let text = ureq::get(format!("{}{path}", server.url())).call()?.body_mut().read_to_string()?;
+    let text = ureq::get(format!("{}{path}", server.url()))
+        .call()?
+        .body_mut()
+        .read_to_string()?;
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -106,7 +120,11 @@ fn warm(ours: &Server) -> Result<()> {
 fn internal(site: &Site, path: &str) -> Result<Vec<u8>> {
     let url = format!("{}{path}", site.origin.url());
     let bearer = format!("Bearer {ADMIN_TOKEN}");
-    Ok(ureq::get(url).header("authorization", bearer).call()?.body_mut().read_to_vec()?)
+    Ok(ureq::get(url)
+        .header("authorization", bearer)
+        .call()?
+        .body_mut()
+        .read_to_vec()?)
 }
 
 /// The plain JavaScript Worker, with the facts that the edge holds.
@@ -139,7 +157,8 @@ fn peer(site: &Site, ours: &Server) -> Result<Server> {
 }
 
 fn domain_ms(site: &Site) -> Result<i64> {
-    let overlay = edgewise_wire::overlay::Overlay::decode(&internal(site, "/internal/v1/overlay")?)?;
+    let overlay =
+        edgewise_wire::overlay::Overlay::decode(&internal(site, "/internal/v1/overlay")?)?;
     Ok(overlay.clock.domain_ms(wall_ms()))
 }
 
@@ -173,7 +192,10 @@ fn same_answers(ours: &Server, peer: &Server) -> Result<()> {
                 answer.as_object_mut().context("an object")?.remove(token);
             }
         }
-        ensure!(here.to_string() == there.to_string(), "{path}: {here}\nbut the peer: {there}");
+        ensure!(
+            here.to_string() == there.to_string(),
+            "{path}: {here}\nbut the peer: {there}"
+        );
     }
     Ok(())
 }

@@ -28,7 +28,11 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
             .arg(dir.path())
             .arg(&data)
             .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         seconds.push(started.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);

@@ -22,11 +22,16 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
 
 fn shape(table: &mut Table, server: &Server, connections: usize, batch: usize) -> Result<()> {
     let cpu = server.cpu_s()?;
-    let outcome =
-        http_load::run(&server.address, connections, SECONDS, Duration::ZERO, |connection, n| {
+    let outcome = http_load::run(
+        &server.address,
+        connections,
+        SECONDS,
+        Duration::ZERO,
+        |connection, n| {
             let body = events(connection, n, batch);
             http_load::post(&server.address, "/internal/v1/events", ADMIN_TOKEN, &body)
-        })?;
+        },
+    )?;
     let events = (outcome.latencies_ms.len() * batch) as f64;
     let cpu_us = (server.cpu_s()? - cpu) * 1e6 / events;
     table.row(
@@ -45,8 +50,16 @@ fn shape(table: &mut Table, server: &Server, connections: usize, batch: usize) -
 
 /// A mix of events of many users on many items, ids never repeated.
 fn events(connection: usize, n: usize, batch: usize) -> String {
-    const KINDS: [&str; 8] =
-        ["impression", "impression", "impression", "view", "view", "click", "like", "comment"];
+    const KINDS: [&str; 8] = [
+        "impression",
+        "impression",
+        "impression",
+        "view",
+        "view",
+        "click",
+        "like",
+        "comment",
+    ];
     let rows: Vec<String> = (0..batch)
         .map(|row| {
             let k = (n * batch + row).wrapping_mul(2_654_435_761) ^ connection;

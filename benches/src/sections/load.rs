@@ -23,21 +23,44 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
     let cold = load(&site.origin.address, 8, 3.0, Duration::ZERO, |user, n| {
         format!("/api/v1/feed?user=u{}", (user * 13 + n) % USERS)
     })?;
-    row(table, "feed at the origin, bundles built on demand", &cold, "level: P95 < 100 ms");
+    row(
+        table,
+        "feed at the origin, bundles built on demand",
+        &cold,
+        "level: P95 < 100 ms",
+    );
     let suggested = load(&site.origin.address, 8, 3.0, Duration::ZERO, |user, n| {
-        format!("/api/v1/discover/suggested-users?user=u{}", (user * 13 + n) % USERS)
+        format!(
+            "/api/v1/discover/suggested-users?user=u{}",
+            (user * 13 + n) % USERS
+        )
     })?;
-    row(table, "suggested users at the origin", &suggested, "level: P95 < 100 ms");
+    row(
+        table,
+        "suggested users at the origin",
+        &suggested,
+        "level: P95 < 100 ms",
+    );
 
     // One request a user warms the isolate; what is measured is a warm edge.
     load(&worker.address, USERS, 2.0, Duration::from_millis(500), mix)?;
     let feed = load(&worker.address, USERS, SECONDS, PAUSE, mix)?;
     let levels = "level: P50 < 10 ms, P95 < 30 ms, errors < 0.05 %";
-    row(table, "edge, feed 3 : filtered feed 1 : health 1, 100 users", &feed, levels);
+    row(
+        table,
+        "edge, feed 3 : filtered feed 1 : health 1, 100 users",
+        &feed,
+        levels,
+    );
     let trending = load(&worker.address, USERS, 5.0, PAUSE, |_, _| {
         String::from("/api/v1/hot/trending?window=24h")
     })?;
-    row(table, "edge, trending hit, 100 users", &trending, "level: P95 < 20 ms");
+    row(
+        table,
+        "edge, trending hit, 100 users",
+        &trending,
+        "level: P95 < 20 ms",
+    );
     let mib = site.origin.peak_mib()?;
     table.row(
         "peak memory after the load",

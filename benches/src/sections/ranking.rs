@@ -12,7 +12,12 @@ use crate::workerd::{node, target};
 pub(crate) fn run(table: &mut Table) -> Result<()> {
     for (work, name) in [(Work::Rank, "page of 20"), (Work::Score, "score order")] {
         for rows in [200, 900] {
-            compare(table, &format!("rank {rows} candidates, {name}"), work, rows)?;
+            compare(
+                table,
+                &format!("rank {rows} candidates, {name}"),
+                work,
+                rows,
+            )?;
         }
     }
     Ok(())
@@ -26,14 +31,26 @@ pub(super) fn compare(table: &mut Table, what: &str, work: Work, rows: usize) ->
     let output = Command::new(node())
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/js/v8.mjs"))
         .arg(wasm)
-        .args([(work as u32).to_string(), rows.to_string(), ROUNDS.to_string()])
+        .args([
+            (work as u32).to_string(),
+            rows.to_string(),
+            ROUNDS.to_string(),
+        ])
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let v8 = answer["median_us"].as_f64().context("no median")?;
-    let check = (0..BATCHES)
-        .fold(0, |sum, index| sum ^ workload.run(index).wrapping_add(index as u64));
-    ensure!(answer["check"] == check.to_string(), "V8 and native results differ for {what}");
+    let check = (0..BATCHES).fold(0, |sum, index| {
+        sum ^ workload.run(index).wrapping_add(index as u64)
+    });
+    ensure!(
+        answer["check"] == check.to_string(),
+        "V8 and native results differ for {what}"
+    );
     table.row(
         what,
         format!("native {native:.1} µs, V8 {v8:.1} µs"),

@@ -31,8 +31,15 @@ impl Site {
             .arg(dir.path())
             .arg(&path)
             .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { origin: origin(dir.path(), arguments)?, dir })
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(Self {
+            origin: origin(dir.path(), arguments)?,
+            dir,
+        })
     }
 }
 
@@ -46,7 +53,9 @@ fn jsonl(users: usize, now_ms: i64) -> String {
     let mut text = String::new();
     let mut state = 42_u64;
     let mut below = |bound: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % bound
     };
     for item in 0..ITEMS {

@@ -40,10 +40,20 @@ impl Workload {
     /// Forty batches of `rows` candidates with numeric ids.
     #[must_use]
     pub fn new(work: Work, rows: usize) -> Self {
-        let bundles: Vec<Bundle> = (0..BATCHES).map(|batch| bundle(batch as u64, rows)).collect();
+        let bundles: Vec<Bundle> = (0..BATCHES)
+            .map(|batch| bundle(batch as u64, rows))
+            .collect();
         let encoded = bundles.iter().map(Bundle::encode).collect();
-        let model = Model { version: String::from("formula-1") };
-        Self { work, model, config: RankingConfig::default(), bundles, encoded }
+        let model = Model {
+            version: String::from("formula-1"),
+        };
+        Self {
+            work,
+            model,
+            config: RankingConfig::default(),
+            bundles,
+            encoded,
+        }
     }
 
     /// Runs batch `index`; the result depends on all of the work.
@@ -69,9 +79,18 @@ impl Workload {
 
     fn rank(&self, index: usize, selection: edgewise_ranking::Selection) -> u64 {
         let bundle = &self.bundles[index];
-        let query = Query { selection, ..query() };
-        let ranking =
-            rank(&query, &bundle.candidates, &self.model, &self.config, NOW_MS, index as u64);
+        let query = Query {
+            selection,
+            ..query()
+        };
+        let ranking = rank(
+            &query,
+            &bundle.candidates,
+            &self.model,
+            &self.config,
+            NOW_MS,
+            index as u64,
+        );
         ranking.items.iter().fold(0, |sum, item| {
             sum.rotate_left(7) ^ item.score.to_bits() ^ u64::from(item.row)
         })
@@ -193,7 +212,9 @@ mod exports {
     #[unsafe(no_mangle)]
     extern "C" fn run(index: u32) -> u64 {
         WORKLOAD.with_borrow(|workload| {
-            workload.as_ref().map_or(0, |workload| workload.run(index as usize))
+            workload
+                .as_ref()
+                .map_or(0, |workload| workload.run(index as usize))
         })
     }
 }

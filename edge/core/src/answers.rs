@@ -22,12 +22,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    pub(crate) fn of(
-        list: &HotList,
-        overlay: &Overlay,
-        served: &Served,
-        moment_ms: i64,
-    ) -> Self {
+    pub(crate) fn of(list: &HotList, overlay: &Overlay, served: &Served, moment_ms: i64) -> Self {
         Self {
             list_ms: list.generated_at_ms,
             overlay: (overlay.position, overlay.made_at_ms),
@@ -64,16 +59,30 @@ mod tests {
 
     #[test]
     fn a_body_holds_until_what_it_was_made_from_changes() {
-        let stamp = Stamp { list_ms: 1, overlay: (2, 3), model: 4, moment_ms: 5 };
+        let stamp = Stamp {
+            list_ms: 1,
+            overlay: (2, 3),
+            model: 4,
+            moment_ms: 5,
+        };
         let mut answers = Answers::default();
         answers.put("hot?limit=20".into(), stamp, b"body".to_vec());
         assert_eq!(answers.get("hot?limit=20", stamp), Some(&b"body"[..]));
         assert_eq!(answers.get("hot?limit=21", stamp), None);
         for other in [
-            Stamp { list_ms: 9, ..stamp },
-            Stamp { overlay: (2, 9), ..stamp },
+            Stamp {
+                list_ms: 9,
+                ..stamp
+            },
+            Stamp {
+                overlay: (2, 9),
+                ..stamp
+            },
             Stamp { model: 9, ..stamp },
-            Stamp { moment_ms: 9, ..stamp },
+            Stamp {
+                moment_ms: 9,
+                ..stamp
+            },
         ] {
             assert_eq!(answers.get("hot?limit=20", other), None);
         }
@@ -81,7 +90,12 @@ mod tests {
 
     #[test]
     fn the_number_of_bodies_is_bounded() {
-        let stamp = Stamp { list_ms: 1, overlay: (2, 3), model: 4, moment_ms: 5 };
+        let stamp = Stamp {
+            list_ms: 1,
+            overlay: (2, 3),
+            model: 4,
+            moment_ms: 5,
+        };
         let mut answers = Answers::default();
         for asked in 0..3 * ANSWERS_MAX {
             answers.put(format!("{asked}"), stamp, Vec::new());

@@ -91,11 +91,17 @@ fn merge<'a>(bodies: impl Iterator<Item = &'a str>) -> Option<String> {
         events.extend(parcel.events.into_iter().map(RawValue::get));
         served.extend(parcel.served.into_iter().map(RawValue::get));
     }
-    Some(format!(r#"{{"events":[{}],"served":[{}]}}"#, events.join(","), served.join(",")))
+    Some(format!(
+        r#"{{"events":[{}],"served":[{}]}}"#,
+        events.join(","),
+        served.join(",")
+    ))
 }
 
 fn retry(message: &Message<String>) {
-    let delay = QueueRetryOptionsBuilder::new().with_delay_seconds(RETRY_DELAY_S).build();
+    let delay = QueueRetryOptionsBuilder::new()
+        .with_delay_seconds(RETRY_DELAY_S)
+        .build();
     message.retry_with_options(&delay);
 }
 
@@ -121,7 +127,10 @@ mod tests {
 
     #[test]
     fn parcels_merge_without_reading_their_events() {
-        let parcels = [r#"{"events":[{"id":"a"}]}"#, r#"{"served":[1],"events":[{"id":"b"}]}"#];
+        let parcels = [
+            r#"{"events":[{"id":"a"}]}"#,
+            r#"{"served":[1],"events":[{"id":"b"}]}"#,
+        ];
         let merged = merge(parcels.into_iter()).expect("both are parcels");
         assert_eq!(merged, r#"{"events":[{"id":"a"},{"id":"b"}],"served":[1]}"#);
     }

@@ -34,7 +34,10 @@ pub(crate) async fn warm(env: &Env) -> Result<()> {
         }
         let now_ms = i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX);
         let value = bundle.stored(now_ms, &answer.bytes().await?);
-        kv.put_bytes(&bundle.key(), &value)?.expiration_ttl(BUNDLE_TTL_S).execute().await?;
+        kv.put_bytes(&bundle.key(), &value)?
+            .expiration_ttl(BUNDLE_TTL_S)
+            .execute()
+            .await?;
         pushed += 1;
     }
     console_log!("warmed {pushed} bundles");
@@ -49,11 +52,21 @@ pub(crate) async fn redrive(env: &Env) -> Result<()> {
     }
     let kv = env.kv("EDGEWISE_KV")?;
     let prefix = DEAD_LETTER_PREFIX.to_owned();
-    let letters = kv.list().prefix(prefix).limit(REDRIVE_MAX).execute().await?;
+    let letters = kv
+        .list()
+        .prefix(prefix)
+        .limit(REDRIVE_MAX)
+        .execute()
+        .await?;
     let (mut sent, mut refused) = (0, 0);
     for letter in letters.keys {
-        let Some(body) = kv.get(&letter.name).text().await? else { continue };
-        match origin::post(env, "/internal/v1/events", &body).await?.status_code() {
+        let Some(body) = kv.get(&letter.name).text().await? else {
+            continue;
+        };
+        match origin::post(env, "/internal/v1/events", &body)
+            .await?
+            .status_code()
+        {
             200..=299 => sent += 1,
             400 | 413 | 422 => {
                 let aside = letter.name.replacen(DEAD_LETTER_PREFIX, REFUSED_PREFIX, 1);

@@ -52,7 +52,12 @@ impl Page<'_> {
         json.key_text("config", &config);
         json.key_text("rung", self.input.rung.name());
         json.key_integer("candidates", i64::from(self.ranking.eligible));
-        if self.ranking.items.iter().any(|item| item.placement == Placement::AuthorCapRelaxed) {
+        if self
+            .ranking
+            .items
+            .iter()
+            .any(|item| item.placement == Placement::AuthorCapRelaxed)
+        {
             json.key("author_cap_relaxed");
             json.boolean(true);
         }
@@ -99,7 +104,12 @@ impl Page<'_> {
 
     /// What people read under an item. A hot list's rows know none.
     fn counters(&self, json: &mut Json, row: usize) {
-        if self.candidates.created_at_ms.get(row).is_none_or(|&created_at_ms| created_at_ms == 0) {
+        if self
+            .candidates
+            .created_at_ms
+            .get(row)
+            .is_none_or(|&created_at_ms| created_at_ms == 0)
+        {
             return;
         }
         for feature in [Feature::Likes, Feature::Comments, Feature::Shares] {

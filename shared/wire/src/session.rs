@@ -11,8 +11,7 @@ use crate::api::{Event, EventType};
 use crate::keys::Keys;
 use crate::limits::{
     SESSION_AGE_MAX_S, SESSION_CHARS_MAX, SESSION_HIDE_AGE_MAX_S, SESSION_HIDES_MAX,
-    SESSION_INTERACTIONS_MAX,
-    SESSION_TAGS_MAX,
+    SESSION_INTERACTIONS_MAX, SESSION_TAGS_MAX,
 };
 use crate::token::{Purpose, TokenError, chars_max, open, seal};
 

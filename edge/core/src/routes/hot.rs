@@ -65,7 +65,10 @@ impl Hot {
         }
         step.state.memory.touch(&key);
         let rung = rung_of(look);
-        let body = look.is_usable().then(|| self.stored_body(step, &key, rung)).flatten();
+        let body = look
+            .is_usable()
+            .then(|| self.stored_body(step, &key, rung))
+            .flatten();
         Some(match body {
             Some(body) => self.answer(step, &resource, look, rung, body),
             None => self.answer_by_overlay(step, &resource),
@@ -140,7 +143,12 @@ impl Hot {
 /// tag, hold for a while; never before the overlay, so that what it counts has happened.
 fn moment_ms(step: &Step<'_>) -> i64 {
     let stepped_ms = step.wall_ms - step.wall_ms.rem_euclid(lifetime::HOT_STEP_MS);
-    let made_at_ms = step.state.overlay.current.as_ref().map_or(0, |overlay| overlay.made_at_ms);
+    let made_at_ms = step
+        .state
+        .overlay
+        .current
+        .as_ref()
+        .map_or(0, |overlay| overlay.made_at_ms);
     stepped_ms.max(made_at_ms)
 }
 

@@ -7,12 +7,12 @@ use edgewise_serving::items;
 use edgewise_wire::api::Rung;
 use edgewise_wire::params::ItemsParams;
 
-use crate::routes::hot::rung_of;
 use crate::answer::{self, Source};
 use crate::context::Step;
 use crate::effect::Answer;
 use crate::lifetime;
 use crate::resource::{Resource, item_key};
+use crate::routes::hot::rung_of;
 use crate::state::json_of;
 use crate::store::Look;
 use crate::store::load::Purpose;

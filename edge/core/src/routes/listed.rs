@@ -8,12 +8,12 @@ use edgewise_wire::api::Rung;
 use edgewise_wire::params::{SimilarParams, SuggestedParams};
 use edgewise_wire::problem::Problem;
 
-use crate::routes::hot::rung_of;
 use crate::answer::{self, Source};
 use crate::context::Step;
 use crate::effect::Answer;
 use crate::lifetime;
 use crate::resource::Resource;
+use crate::routes::hot::rung_of;
 use crate::state::json_of;
 use crate::store::Look;
 use crate::store::load::Purpose;

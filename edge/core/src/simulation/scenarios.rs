@@ -107,7 +107,10 @@ fn a_hung_origin_costs_a_few_budgets_and_then_nothing() {
             // Minutes into the outage, what has a shorter life says that it is stale.
             let stale = format!("{expected}-stale");
             let rung = rung(&page);
-            assert!(rung == expected || rung == stale, "{target}, minute {minute}: {rung}");
+            assert!(
+                rung == expected || rung == stale,
+                "{target}, minute {minute}: {rung}"
+            );
         }
     }
     let refused = get(&mut world, "/api/v1/similar/never-seen");

@@ -16,7 +16,10 @@ use crate::limits::{EVENT_AGE_MAX_MS, EVENT_FUTURE_MAX_MS, POSITION_MAX, WATCH_M
 /// The reason for people: names the field and what it may be.
 pub fn event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
     let event = delivered_event(json, domain_now_ms)?;
-    if event.ts_ms.is_some_and(|ts_ms| ts_ms < domain_now_ms.saturating_sub(EVENT_AGE_MAX_MS)) {
+    if event
+        .ts_ms
+        .is_some_and(|ts_ms| ts_ms < domain_now_ms.saturating_sub(EVENT_AGE_MAX_MS))
+    {
         return Err(String::from("too old: ts_ms is more than 48 h ago"));
     }
     Ok(event)
@@ -37,7 +40,10 @@ pub fn delivered_event(json: &str, domain_now_ms: i64) -> Result<Event, String> 
     let author = optional_id(&fields, "author")?;
     match kind {
         EventType::Follow | EventType::Unfollow if item.is_none() && author.is_none() => {
-            return Err(format!("item or author is missing: {} needs one", kind.name()));
+            return Err(format!(
+                "item or author is missing: {} needs one",
+                kind.name()
+            ));
         }
         EventType::Follow | EventType::Unfollow => {}
         EventType::Hide if item.is_none() && author.is_none() => {

@@ -254,7 +254,11 @@ fn numbers_have_ranges() {
         }
     }
     let none = batch(&like("\"duration_ms\":-1"));
-    assert_eq!(none.events[0].1.duration_ms, Some(0), "no duration, still a view");
+    assert_eq!(
+        none.events[0].1.duration_ms,
+        Some(0),
+        "no duration, still a view"
+    );
     for bad in ["0", "100001", "-1", "1.5"] {
         let reason = "position is not a whole number in 1..100000";
         rejected(&like(&format!("\"position\":{bad}")), reason);

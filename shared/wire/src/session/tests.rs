@@ -120,7 +120,11 @@ fn the_oldest_go_beyond_32_of_each() {
 #[test]
 fn entries_are_forgotten_after_half_an_hour_and_hides_after_a_day() {
     let mut session = samples::session();
-    let hides = session.entries.iter().filter(|entry| entry.kind == EventType::Hide).count();
+    let hides = session
+        .entries
+        .iter()
+        .filter(|entry| entry.kind == EventType::Hide)
+        .count();
     let token = session.encode(&keys());
     let at = |wall_ms| Session::decode(&token, &keys(), session.subject, wall_ms).unwrap();
     assert_eq!(at(NOW_MS + 1_800_000).entries.len(), 2);
