@@ -164,7 +164,8 @@ impl Batch<'_> {
     fn share(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
         if let Some(item) = context.event.item {
             let reaction = self.reaction(context.event.user, item)?;
-            let is_first = !std::mem::replace(&mut reaction.shared, true);
+            let is_first = !reaction.shared;
+            reaction.shared |= !context.is_outlier;
             self.count(context, |counters| bump(&mut counters.shares))?;
             self.warm(context, if is_first { self.hot.share } else { 0.0 })?;
         }
@@ -249,7 +250,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Adds a like or follow that can be taken back; only the first moves hot lists.
+    /// Adds a like or follow that can be taken back; only the first that is no outlier's moves
+    /// hot lists.
     fn stand(
         &mut self,
         context: &Context<'_>,
@@ -259,7 +261,7 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let hour = context.hour();
         let standing = standing(self.reaction(context.event.user, item)?);
-        let is_first = standing.by_hour.is_empty();
+        let is_first = standing.hot_at_ms.is_none();
         match standing.by_hour.last_mut() {
             Some((last, count)) if *last == hour => *count += 1,
             _ => standing.by_hour.push((hour, 1)),

@@ -9,11 +9,11 @@ use edgewise_ranking::config::HotConfig;
 use edgewise_ranking::id_hash;
 use edgewise_wire::api::Item;
 
-use super::dedupe;
 use super::tables::Tables;
 use super::{
     Changes, Command, FollowChange, Hidden, ItemState, Outcome, Rejected, Served, Written,
 };
+use super::{dedupe, outlier};
 use crate::store::log::{LogEntry, LogRecord, ServedRecord};
 use crate::store::record::{DedupeRecord, Follow, Record, UserRecord};
 use crate::store::{Range, StoreError, Table, Transaction, keys, read};
@@ -339,12 +339,13 @@ impl<'a> Batch<'a> {
         )?;
         let items = self.item_states()?;
         self.tables.flush(self.stored)?;
-        let meta: [(&[u8], Vec<u8>); 5] = [
+        let meta: [(&[u8], Vec<u8>); 6] = [
             (keys::POSITION, self.seq.encode()),
             (keys::NEXT_USER, self.next_user.encode()),
             (keys::WALL_MS, self.at.wall_ms.encode()),
             (keys::DEDUPE_FROM, next.encode()),
             (keys::HOT_CONFIG, self.hot.encode()),
+            (keys::OUTLIER_RULE, outlier::RULE.encode()),
         ];
         for (name, value) in meta {
             self.stored.put(Table::Meta, name, &value)?;

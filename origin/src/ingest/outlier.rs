@@ -7,8 +7,11 @@
 
 use crate::store::record::DayStats;
 
-/// Users a day needs before anyone in it is an outlier.
-pub const OUTLIER_USERS_MIN: u64 = 30;
+/// Users a day needs before anyone in it is an outlier. With fewer than 11 nobody can be above
+/// the mean plus three deviations, whatever they do.
+pub const OUTLIER_USERS_MIN: u64 = 11;
+/// Counted up where the rule changes: stores whose hot sums were made by another are made again.
+pub(crate) const RULE: u64 = 2;
 /// Events a user needs on a day to be an outlier.
 pub const OUTLIER_EVENTS_MIN: u64 = 20;
 
@@ -54,9 +57,11 @@ mod tests {
 
     #[test]
     fn small_days_and_few_events_have_none() {
-        let mut users = vec![2; 28];
-        users.push(100);
-        assert!(!is_outlier(&day(&users), 100));
+        let mut users = vec![1; 9];
+        users.push(1_000);
+        assert!(!is_outlier(&day(&users), 1_000));
+        users.push(1);
+        assert!(is_outlier(&day(&users), 1_000), "one of eleven");
         let mut users = vec![1; 39];
         users.push(19);
         assert!(!is_outlier(&day(&users), 19));

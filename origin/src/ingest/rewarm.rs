@@ -1,20 +1,25 @@
-//! Another hot configuration: the stored sums are made again from the log.
+//! Another hot configuration or rule of outliers: the stored sums are made again from the log.
 
 use edgewise_ranking::HotSum;
 use edgewise_ranking::config::HotConfig;
 
+use super::outlier::RULE;
 use crate::store::record::{ItemTotals, Record};
 use crate::store::{Store, StoreError, Table, keys, read};
 use crate::verify;
 
-/// Makes all hot sums again where the store's were made with other parameters than `config`.
+/// Makes all hot sums again where the store's were made with other parameters than `config`, or by another rule.
 pub(super) fn rewarm(store: &dyn Store, config: &HotConfig) -> Result<(), StoreError> {
     let snapshot = store.read()?;
     let stored = read::get::<HotConfig>(&*snapshot, Table::Meta, keys::HOT_CONFIG)?;
-    if stored.is_none_or(|stored| stored == *config) {
+    let Some(stored) = stored else { return Ok(()) };
+    let rule = read::get::<u64>(&*snapshot, Table::Meta, keys::OUTLIER_RULE)?;
+    if stored == *config && rule == Some(RULE) {
         return Ok(());
     }
-    tracing::info!("the hot configuration changed, hot sums are made again from the log");
+    tracing::info!(
+        "the hot configuration or the rule of outliers changed, hot sums are made again from the log"
+    );
     let recount = verify::recount(&*snapshot, *config)?;
     store.write(&mut |tx| {
         for item in recount.counters.keys() {
@@ -30,6 +35,11 @@ pub(super) fn rewarm(store: &dyn Store, config: &HotConfig) -> Result<(), StoreE
             totals.last_event_ms = warmth.last_event_ms;
             tx.put(Table::Totals, &key, &totals.encode())?;
         }
+        for (&(user, item), made) in &recount.reactions {
+            let key = keys::pair(user, item);
+            tx.put(Table::Reactions, &key, &made.record().encode())?;
+        }
+        tx.put(Table::Meta, keys::OUTLIER_RULE, &RULE.encode())?;
         tx.put(Table::Meta, keys::HOT_CONFIG, &config.encode())
     })
 }

@@ -217,6 +217,23 @@ fn a_user_far_busier_than_the_others_does_not_move_hot_lists() {
     );
     assert_eq!(state("quiet").last_event_ms, 0);
     rig.check();
+
+    // On a day like everybody's the same user counts as everybody does.
+    rig.events(vec![event("busy-share", EventType::Share, "busy", "quiet")]);
+    rig.clock.advance(keys::DAY_MS);
+    rig.events(vec![
+        event("next-like", EventType::Like, "busy", "quiet"),
+        event("next-share", EventType::Share, "busy", "quiet"),
+        event("again", EventType::Like, "busy", "quiet"),
+    ]);
+    near(state("quiet").hot[0].sum, 4.0);
+    rig.check();
+    let unlike = |n: u32| event(&format!("un-{n}"), EventType::Unlike, "busy", "quiet");
+    rig.events(vec![unlike(0), unlike(1)]);
+    near(state("quiet").hot[0].sum, 4.0);
+    rig.events(vec![unlike(2)]);
+    near(state("quiet").hot[0].sum, 3.0);
+    rig.check();
 }
 
 #[test]
@@ -470,6 +487,21 @@ fn a_new_hot_configuration_makes_the_sums_again() {
     let state = read::item(&*rig.read(), "i").unwrap().unwrap();
     near(state.hot[0].sum, 10.2);
     rig.check();
+}
+
+#[test]
+fn sums_made_by_an_older_rule_of_outliers_are_made_again() {
+    let mut rig = Rig::new();
+    rig.events(vec![event("1", EventType::Like, "u", "i")]);
+    rig.store
+        .write(&mut |tx| {
+            tx.delete(Table::Meta, keys::OUTLIER_RULE)?;
+            tx.delete(Table::Totals, &keys::number(id_hash("i")))
+        })
+        .unwrap();
+    rig.restart();
+    let state = read::item(&*rig.read(), "i").unwrap().unwrap();
+    near(state.hot[0].sum, 1.0);
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub const NEXT_USER: &[u8] = b"next_user";
 pub const DEDUPE_FROM: &[u8] = b"dedupe_from";
 /// Name in `Meta`: the hot score's parameters that the sums were made with.
 pub const HOT_CONFIG: &[u8] = b"hot_config";
+/// Name in `Meta`: the rule of outliers that the sums were made by.
+pub const OUTLIER_RULE: &[u8] = b"outlier_rule";
 /// Name in `Meta`: receipt wall time of the newest log record; receipt never goes back.
 pub const WALL_MS: &[u8] = b"wall_ms";
 

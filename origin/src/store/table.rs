@@ -9,7 +9,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Table {
-    /// Name → value: `format`, `position`, `next_user`, `dedupe_from`, `hot_config`, `wall_ms`.
+    /// Name → value: `format`, `position`, `next_user`, `dedupe_from`, `hot_config`,
+    /// `outlier_rule`, `wall_ms`.
     Meta,
     /// Sequence number u64 → [`LogRecord`](super::log::LogRecord).
     Log,

@@ -63,15 +63,17 @@ pub(crate) struct Made {
     last_ms: i64,
     kinds: u16,
     shared: bool,
-    likes: Vec<Standout>,
-    follows: Vec<Standout>,
+    likes: Stood,
+    follows: Stood,
 }
 
-/// A like or follow that was not taken back.
-#[derive(Clone, Copy, Debug)]
-struct Standout {
-    ts_ms: i64,
-    is_hot: bool,
+/// Likes or follows that were not taken back.
+#[derive(Clone, Debug, Default)]
+struct Stood {
+    /// When each was made.
+    made_ms: Vec<i64>,
+    /// When the one was made that the hot score holds.
+    hot_at_ms: Option<i64>,
 }
 
 impl Recount {
@@ -299,7 +301,9 @@ impl Recount {
             EventType::Share => {
                 let made = self.reactions.entry((event.user, item)).or_default();
                 let first = !made.shared;
-                made.shared = true;
+                if !busy {
+                    made.shared = true;
+                }
                 if first { config.share } else { 0.0 }
             }
             _ => return,
@@ -311,16 +315,16 @@ impl Recount {
         }
     }
 
-    fn made(&mut self, event: &LogEvent, busy: bool, list: fn(&mut Made) -> &mut Vec<Standout>) {
+    fn made(&mut self, event: &LogEvent, busy: bool, list: fn(&mut Made) -> &mut Stood) {
         let (Some(item), Some(config)) = (event.item, self.config) else {
             return;
         };
-        let list = list(self.reactions.entry((event.user, item)).or_default());
-        let is_hot = list.is_empty() && !busy;
-        list.push(Standout {
-            ts_ms: event.ts_ms,
-            is_hot,
-        });
+        let stood = list(self.reactions.entry((event.user, item)).or_default());
+        let is_hot = stood.hot_at_ms.is_none() && !busy;
+        stood.made_ms.push(event.ts_ms);
+        if is_hot {
+            stood.hot_at_ms = Some(event.ts_ms);
+        }
         self.stands(item, event.ts_ms, event.kind, 1);
         if !busy {
             let full = if event.kind == EventType::Like {
@@ -344,20 +348,21 @@ impl Recount {
         let Some(made) = self.reactions.get_mut(&(user, item)) else {
             return;
         };
-        let (list, full) = match kind {
+        let (stood, full) = match kind {
             EventType::Like => (&mut made.likes, config.like),
             _ => (&mut made.follows, config.follow),
         };
-        // Hours are taken back newest first; the hot one is the first of the list, so last.
-        let Some(taken) = list.pop() else { return };
-        if taken.is_hot {
-            self.warmth
-                .entry(item)
-                .or_default()
-                .added
-                .push((taken.ts_ms, -full));
+        // The newest is taken back; the hot score lets go with the last.
+        let Some(taken_ms) = stood.made_ms.pop() else {
+            return;
+        };
+        if stood.made_ms.is_empty()
+            && let Some(hot_ms) = stood.hot_at_ms.take()
+        {
+            let warmth = self.warmth.entry(item).or_default();
+            warmth.added.push((hot_ms, -full));
         }
-        self.stands(item, taken.ts_ms, kind, -1);
+        self.stands(item, taken_ms, kind, -1);
     }
 
     fn stands(&mut self, item: u64, ts_ms: i64, kind: EventType, by: i32) {
@@ -468,19 +473,16 @@ impl Made {
     }
 }
 
-fn standing(made: &[Standout]) -> Standing {
+fn standing(stood: &Stood) -> Standing {
     let mut by_hour: Vec<(u32, u32)> = Vec::new();
-    for standout in made {
-        let hour = (standout.ts_ms / HOUR_MS) as u32;
+    for ts_ms in &stood.made_ms {
+        let hour = (ts_ms / HOUR_MS) as u32;
         match by_hour.last_mut() {
             Some(last) if last.0 == hour => last.1 += 1,
             _ => by_hour.push((hour, 1)),
         }
     }
-    let hot_at_ms = made
-        .first()
-        .filter(|first| first.is_hot)
-        .map(|first| first.ts_ms);
+    let hot_at_ms = stood.hot_at_ms;
     Standing { by_hour, hot_at_ms }
 }
 
