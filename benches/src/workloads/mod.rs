@@ -97,24 +97,6 @@ impl Workload {
     }
 }
 
-fn query() -> Query<'static> {
-    Query {
-        limit: 20,
-        profile: edgewise_ranking::Profile::Feed,
-        selection: edgewise_ranking::Selection::Diverse,
-        own_author: None,
-        removed_items: &[],
-        hidden_authors: &[],
-        shown: None,
-        tag: None,
-        language: None,
-        region: None,
-        position: 0,
-        recent_authors: &[],
-        completion_prior: 0.5,
-    }
-}
-
 /// A bundle as a busy site would have it: Zipf-like counters, some hundred authors.
 #[must_use]
 pub fn bundle(seed: u64, rows: usize) -> Bundle {
