@@ -71,7 +71,11 @@ pub fn restore(file: &Path, directory: &Path, force: bool) -> Result<Copied, Sto
     }
     if target.exists() {
         // Fails where another process has it; the lock is free again when this is dropped.
-        drop(RedbStore::open_existing(directory)?);
+        match RedbStore::open_existing(directory).map(drop) {
+            // What is damaged is what a backup is put in the place of.
+            Ok(()) | Err(StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     std::fs::create_dir_all(directory).map_err(|source| StoreError::Io {
         path: directory.to_owned(),
@@ -244,6 +248,22 @@ mod tests {
             restore(&file, &data, true),
             Err(StoreError::Locked { .. })
         ));
+    }
+
+    #[test]
+    fn a_backup_takes_the_place_of_a_damaged_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("copy.redb");
+        backup(&*liked(1).store, &file).unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join(FILE_NAME), b"").unwrap();
+        restore(&file, &data, true).unwrap();
+        assert!(
+            verify(&RedbStore::open_existing(&data).unwrap())
+                .unwrap()
+                .ok
+        );
     }
 
     #[test]

@@ -44,8 +44,11 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The engine's integrity check failed.
-    #[error("the database at {} is damaged", path.display())]
+    /// The file is no database, or the engine found that parts of it are wrong.
+    #[error(
+        "{}: the database is damaged; restore a backup with `edgewise restore`",
+        path.display()
+    )]
     Damaged {
         /// The database file.
         path: PathBuf,

@@ -7,6 +7,7 @@ mod codec;
 #[cfg(test)]
 mod corruption;
 mod error;
+mod guard;
 pub mod item;
 pub mod keys;
 pub mod log;

@@ -1,16 +1,18 @@
 //! The engine: redb. Every commit is flushed, and saves what a quick repair after a crash needs.
 
 use std::cell::OnceCell;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
 use std::ops::{Bound, ControlFlow};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableDefinition, TableError,
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition, TableError,
 };
 
 use super::error::StoreError;
+use super::guard::guarded;
 use super::record::Record;
 use super::table::Table;
 use super::{Range, Snapshot, Store, Transaction, Visit, Work, keys};
@@ -24,6 +26,9 @@ pub const FORMAT: u64 = 1;
 /// Memory for pages that were read or written, bytes.
 const CACHE_BYTES: usize = 256 << 20;
 
+/// First bytes of every redb file.
+const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
+
 type Bytes = &'static [u8];
 
 const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
@@ -33,7 +38,8 @@ const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
 /// A store in one redb file, or in memory.
 #[derive(Debug)]
 pub struct RedbStore {
-    database: Database,
+    /// Taken when the store is dropped, as closing a damaged file may panic.
+    database: Option<Database>,
     path: PathBuf,
 }
 
@@ -42,15 +48,17 @@ impl RedbStore {
     ///
     /// # Errors
     /// [`StoreError::Locked`] where another process has it; [`StoreError::Format`] where
-    /// another version wrote it.
+    /// another version wrote it; [`StoreError::Damaged`] where the file is no database.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(|source| StoreError::Io {
             path: directory.to_owned(),
             source,
         })?;
         let path = directory.join(FILE_NAME);
-        let database = opened(&path, || builder().create(&path))?;
-        Self::prepare(database, path)
+        if path.exists() {
+            return Self::open_file(&path);
+        }
+        Self::create_file(&path)
     }
 
     /// Opens the database in `directory`, which must be there.
@@ -71,11 +79,12 @@ impl RedbStore {
                 path: path.to_owned(),
             });
         }
+        check_magic(path)?;
         let database = opened(path, || builder().open(path))?;
         Self::prepare(database, path.to_owned())
     }
 
-    /// Makes a new database file.
+    /// Makes a new database file, readable by its owner only: it names people.
     ///
     /// # Errors
     /// [`StoreError::NotEmpty`] where the file is there.
@@ -85,8 +94,18 @@ impl RedbStore {
                 path: path.to_owned(),
             });
         }
-        let database = opened(path, || builder().create(path))?;
-        Self::prepare(database, path.to_owned())
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|source| io(path, source))?;
+        let made = opened(path, || builder().create_file(file))
+            .and_then(|database| Self::prepare(database, path.to_owned()));
+        if made.is_err() {
+            // A file that is no database would be in the way of the next start.
+            let _ = std::fs::remove_file(path);
+        }
+        made
     }
 
     /// A store that is gone when it is dropped, for tests.
@@ -112,30 +131,23 @@ impl RedbStore {
     /// # Errors
     /// [`StoreError::Damaged`] where one is wrong.
     pub fn check_integrity(&mut self) -> Result<(), StoreError> {
-        let database = &mut self.database;
-        match catch_unwind(AssertUnwindSafe(|| database.check_integrity())) {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Err(error)) => Err(StoreError::engine(error)),
-            Ok(Ok(false)) | Err(_) => Err(StoreError::Damaged {
-                path: self.path.clone(),
-            }),
+        let Self { database, path } = self;
+        let database = database.as_mut().expect(OPEN);
+        if engine(path, || database.check_integrity())? {
+            Ok(())
+        } else {
+            Err(damaged(path))
         }
     }
 
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect(OPEN)
+    }
+
     fn prepare(database: Database, path: PathBuf) -> Result<Self, StoreError> {
+        let database = Some(database);
         let store = Self { database, path };
-        let found = {
-            let read = store.database.begin_read().map_err(StoreError::engine)?;
-            match read.open_table(definition(Table::Meta)) {
-                Ok(meta) => meta
-                    .get(keys::FORMAT)
-                    .map_err(StoreError::engine)?
-                    .map(|value| u64::decode(Table::Meta, value.value()))
-                    .transpose()?,
-                Err(TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(StoreError::engine(error)),
-            }
-        };
+        let found = store.format()?;
         match found {
             Some(FORMAT) => {}
             Some(found) => {
@@ -152,69 +164,155 @@ impl RedbStore {
     }
 }
 
+impl RedbStore {
+    /// The format in the file; `None` in a new one.
+    fn format(&self) -> Result<Option<u64>, StoreError> {
+        let path = &self.path;
+        let read = engine(path, || self.database().begin_read())?;
+        let opened = engine(path, || match read.open_table(definition(Table::Meta)) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => opened.map(Some),
+        })?;
+        let Some(meta) = opened else {
+            return Ok(None);
+        };
+        let value = get(path, &meta, keys::FORMAT)?;
+        value
+            .map(|value| u64::decode(Table::Meta, &value))
+            .transpose()
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        guarded(|| drop(database));
+    }
+}
+
+/// Why the database is there.
+const OPEN: &str = "it is taken only when the store is dropped";
+
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder
 }
 
-/// Runs what opens `path`. The engine panics on some kinds of damage, which is an error here.
-fn opened(
-    path: &Path,
-    open: impl FnOnce() -> Result<Database, DatabaseError>,
-) -> Result<Database, StoreError> {
-    match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(opened) => opened.map_err(|error| open_error(error, path)),
-        Err(_) => Err(StoreError::Damaged {
-            path: path.to_owned(),
-        }),
+/// Refuses a file that is no database: the engine would make an empty one of some.
+fn check_magic(path: &Path) -> Result<(), StoreError> {
+    let mut file = File::open(path).map_err(|source| io(path, source))?;
+    let mut magic = [0; MAGIC.len()];
+    match file.read_exact(&mut magic) {
+        Ok(()) if magic == MAGIC => Ok(()),
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(io(path, error)),
+        // Another process may be making it at this moment.
+        _ => match file.try_lock_shared() {
+            Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked {
+                path: path.to_owned(),
+            }),
+            _ => Err(damaged(path)),
+        },
     }
 }
 
-fn open_error(error: DatabaseError, path: &Path) -> StoreError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::Locked {
-            path: path.to_owned(),
+/// Runs what opens `path`.
+fn opened(
+    path: &Path,
+    open: impl FnOnce() -> Result<Database, redb::DatabaseError>,
+) -> Result<Database, StoreError> {
+    engine(path, open).map_err(|error| match error {
+        StoreError::Engine(cause) => match cause.downcast::<redb::Error>().map(|cause| *cause) {
+            Ok(redb::Error::DatabaseAlreadyOpen) => StoreError::Locked {
+                path: path.to_owned(),
+            },
+            Ok(redb::Error::Io(source)) => io(path, source),
+            Ok(other) => StoreError::engine(other),
+            Err(other) => StoreError::Engine(other),
         },
-        DatabaseError::Storage(redb::StorageError::Io(source)) => StoreError::Io {
-            path: path.to_owned(),
-            source,
-        },
-        other => StoreError::engine(other),
+        other => other,
+    })
+}
+
+/// Runs a call into the engine on the file at `path`; damage it finds or panics on is named so.
+fn engine<T, E: Into<redb::Error>>(
+    path: &Path,
+    call: impl FnOnce() -> Result<T, E>,
+) -> Result<T, StoreError> {
+    match guarded(call) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(error)) => Err(match error.into() {
+            redb::Error::Corrupted(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableIsMultimap(_) => damaged(path),
+            // Less of the file is there than it says.
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+                ) =>
+            {
+                damaged(path)
+            }
+            other => StoreError::engine(other),
+        }),
+        None => Err(damaged(path)),
+    }
+}
+
+fn damaged(path: &Path) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_owned(),
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Io {
+        path: path.to_owned(),
+        source,
     }
 }
 
 impl Store for RedbStore {
     fn read(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let transaction = self.database.begin_read().map_err(StoreError::engine)?;
+        let transaction = engine(&self.path, || self.database().begin_read())?;
         Ok(Box::new(ReadView {
+            path: self.path.clone(),
             transaction,
             tables: Default::default(),
         }))
     }
 
     fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin_write().map_err(StoreError::engine)?;
-        transaction
-            .set_durability(Durability::Immediate)
-            .map_err(StoreError::engine)?;
+        let path = &*self.path;
+        let mut transaction = engine(path, || self.database().begin_write())?;
+        engine(path, || transaction.set_durability(Durability::Immediate))?;
         transaction.set_quick_repair(true);
-        {
-            let mut tables = Vec::with_capacity(Table::ALL.len());
-            for table in Table::ALL {
-                tables.push(
-                    transaction
-                        .open_table(definition(table))
-                        .map_err(StoreError::engine)?,
-                );
+        let tables = Vec::with_capacity(Table::ALL.len());
+        let mut view = WriteView { path, tables };
+        let opened = Table::ALL.into_iter().try_for_each(|table| {
+            let open = engine(path, || transaction.open_table(definition(table)))?;
+            view.tables.push(open);
+            Ok(())
+        });
+        let worked = opened.and_then(|()| work(&mut view));
+        let closed = engine(path, || {
+            drop(view);
+            Ok::<(), redb::Error>(())
+        });
+        match worked.and(closed) {
+            Ok(()) => engine(path, || transaction.commit()),
+            Err(error) => {
+                guarded(|| drop(transaction));
+                Err(error)
             }
-            work(&mut WriteView { tables })?;
         }
-        transaction.commit().map_err(StoreError::engine)
     }
 }
 
 struct ReadView {
+    path: PathBuf,
     transaction: ReadTransaction,
     tables: [OnceCell<ReadOnlyTable<Bytes, Bytes>>; Table::ALL.len()],
 }
@@ -225,63 +323,63 @@ impl ReadView {
         if let Some(open) = cell.get() {
             return Ok(open);
         }
-        let open = self
-            .transaction
-            .open_table(definition(table))
-            .map_err(StoreError::engine)?;
+        let open = engine(&self.path, || {
+            self.transaction.open_table(definition(table))
+        })?;
         Ok(cell.get_or_init(|| open))
     }
 }
 
 impl Snapshot for ReadView {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get(self.table(table)?, key)
+        get(&self.path, self.table(table)?, key)
     }
 
     fn scan(&self, table: Table, range: &Range, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(self.table(table)?, range, visit)
+        scan(&self.path, self.table(table)?, range, visit)
     }
 }
 
-struct WriteView<'txn> {
+struct WriteView<'a, 'txn> {
+    path: &'a Path,
     tables: Vec<redb::Table<'txn, Bytes, Bytes>>,
 }
 
-impl Snapshot for WriteView<'_> {
+impl Snapshot for WriteView<'_, '_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get(&self.tables[table as usize], key)
+        get(self.path, &self.tables[table as usize], key)
     }
 
     fn scan(&self, table: Table, range: &Range, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&self.tables[table as usize], range, visit)
+        scan(self.path, &self.tables[table as usize], range, visit)
     }
 }
 
-impl Transaction for WriteView<'_> {
+impl Transaction for WriteView<'_, '_> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.tables[table as usize]
-            .insert(key, value)
-            .map_err(StoreError::engine)?;
-        Ok(())
+        let table = &mut self.tables[table as usize];
+        engine(self.path, || table.insert(key, value).map(drop))
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
-        self.tables[table as usize]
-            .remove(key)
-            .map_err(StoreError::engine)?;
-        Ok(())
+        let table = &mut self.tables[table as usize];
+        engine(self.path, || table.remove(key).map(drop))
     }
 }
 
 fn get(
+    path: &Path,
     table: &impl ReadableTable<Bytes, Bytes>,
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let value = table.get(key).map_err(StoreError::engine)?;
-    Ok(value.map(|value| value.value().to_vec()))
+    engine(path, || {
+        let value = table.get(key)?;
+        Ok::<_, redb::StorageError>(value.map(|value| value.value().to_vec()))
+    })
 }
 
 fn scan(
+    path: &Path,
     table: &impl ReadableTable<Bytes, Bytes>,
     range: &Range,
     visit: &mut Visit<'_>,
@@ -292,18 +390,25 @@ fn scan(
         None => Bound::Unbounded,
     };
     let bounds = (Bound::Included(range.from.as_slice()), end);
-    let mut rows = table.range::<&[u8]>(bounds).map_err(StoreError::engine)?;
-    while let Some(row) = if range.reverse {
-        rows.next_back()
-    } else {
-        rows.next()
-    } {
-        let (key, value) = row.map_err(StoreError::engine)?;
-        if let ControlFlow::Break(()) = visit(key.value(), value.value())? {
-            break;
+    let mut rows = engine(path, || table.range::<&[u8]>(bounds))?;
+    loop {
+        let row = engine(path, || {
+            let row = if range.reverse {
+                rows.next_back()
+            } else {
+                rows.next()
+            };
+            row.transpose()
+        })?;
+        let Some((key, value)) = row else {
+            return Ok(());
+        };
+        let bytes = || Ok::<_, redb::Error>((key.value(), value.value()));
+        let (key, value) = engine(path, bytes)?;
+        if let ControlFlow::Break(()) = visit(key, value)? {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -321,6 +426,75 @@ mod tests {
                 .to_string()
                 .contains("is in use by another edgewise process")
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read_the_database() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(directory.path()).unwrap();
+        let mode = store.path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_never_taken_for_an_empty_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        for bytes in [&b""[..], b"redb", &[0; 8_192]] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = RedbStore::open(directory.path()).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            let remedy = "the database is damaged; restore a backup with `edgewise restore`";
+            assert!(error.to_string().contains(remedy));
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+    }
+
+    /// Opens, reads and checks everything.
+    fn used(path: &Path) -> Result<(), StoreError> {
+        let mut store = RedbStore::open_file(path)?;
+        for table in Table::ALL {
+            let rows = &mut |_: &[u8], _: &[u8]| Ok(ControlFlow::Continue(()));
+            store.read()?.scan(table, &Range::all(), rows)?;
+        }
+        store.write(&mut |tx| tx.put(Table::Authors, b"more", b"1"))?;
+        store.check_integrity()
+    }
+
+    #[test]
+    fn damage_is_named_and_never_panics() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let store = RedbStore::open(directory.path()).unwrap();
+        let rows = |tx: &mut dyn Transaction| {
+            (0..5_000_u32).try_for_each(|n| tx.put(Table::Authors, &n.to_be_bytes(), &[7; 100]))
+        };
+        store.write(&mut |tx| rows(tx)).unwrap();
+        drop(store);
+        let whole = std::fs::read(&path).unwrap();
+        used(&path).unwrap();
+        let mut refused = 0;
+        let mut check = |bytes: &[u8], what: &str| {
+            std::fs::write(&path, bytes).unwrap();
+            match used(&path) {
+                Ok(()) => {}
+                Err(StoreError::Damaged { .. }) => refused += 1,
+                Err(other) => panic!("{what}: {other:?}"),
+            }
+        };
+        for part in 0..16 {
+            let end = whole.len() * part / 16;
+            check(&whole[..end], &format!("cut at {end}"));
+        }
+        for from in (4_096..whole.len()).step_by(whole.len() / 24) {
+            let mut bytes = whole.clone();
+            let to = bytes.len().min(from + 40_000);
+            bytes[from..to].fill(0xa5);
+            check(&bytes, &format!("overwritten from {from}"));
+        }
+        assert!(refused > 16, "{refused}");
     }
 
     #[test]
