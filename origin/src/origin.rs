@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use edgewise_wire::keys::Keys;
+use edgewise_wire::limits::EVENT_FUTURE_MAX_MS;
 use metrics::gauge;
 
 use crate::candidates::{Builder, Bundles};
@@ -171,7 +172,12 @@ fn load_catalogue(
     let speed = clock.domain().speed;
     read::all_items(&*snapshot, &mut |state: ItemState| {
         let event_age_ms = (domain_ms.saturating_sub(state.last_event_ms)).max(0) as f64 / speed;
-        let event_ms = wall_ms.saturating_sub(event_age_ms as i64);
+        // Events of a time that a replay has not reached are no news of now.
+        let event_ms = if state.last_event_ms > domain_ms.saturating_add(EVENT_FUTURE_MAX_MS) {
+            0
+        } else {
+            wall_ms.saturating_sub(event_age_ms as i64)
+        };
         // A bulk import is no news: its items were there before any bundle was.
         let created_ms = state.item.as_ref().map_or(0, |item| item.created_at_ms);
         let is_news = created_ms >= domain_ms.saturating_sub(NEWS_MS);

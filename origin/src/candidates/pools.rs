@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use edgewise_ranking::hot::hot_key;
 use edgewise_ranking::{HotWindow, RankingConfig};
+use edgewise_wire::limits::EVENT_FUTURE_MAX_MS;
 
 use crate::catalogue::{Catalogue, Entry};
 
@@ -78,6 +79,7 @@ fn make(catalogue: &Catalogue, config: &RankingConfig, wall_ms: i64, domain_ms: 
     let half_life = config.hot.half_life_minutes[day];
     let mut trending: Vec<(f64, Arc<Entry>)> = touched
         .into_iter()
+        .filter(|entry| entry.last_event_ms <= domain_ms + EVENT_FUTURE_MAX_MS)
         .map(|entry| (hot_key(entry.hot[day], half_life), entry))
         .filter(|(key, _)| key.is_finite())
         .collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use edgewise_ranking::hot::hot_key;
 use edgewise_ranking::{HotWindow, RankingConfig};
+use edgewise_wire::limits::EVENT_FUTURE_MAX_MS;
 use edgewise_wire::lists::{HotList, HotListItem};
 
 use crate::catalogue::{Catalogue, Entry};
@@ -86,7 +87,9 @@ impl HotLists {
         wall_ms: i64,
     ) -> Self {
         let week_ms = HotWindow::Week.length_ms();
-        let active = catalogue.with_events_since(domain_ms - week_ms, SCAN_MAX);
+        let mut active = catalogue.with_events_since(domain_ms - week_ms, SCAN_MAX);
+        // A replay of an earlier time does not know what comes later.
+        active.retain(|entry| entry.last_event_ms <= domain_ms + EVENT_FUTURE_MAX_MS);
         let filters = filters(&active);
         let mut made = Self {
             made_at_ms: wall_ms,
@@ -234,5 +237,49 @@ fn item(entry: &Entry, window: HotWindow) -> HotListItem {
         author: entry.facts.author.clone(),
         hot: entry.hot[window as usize],
         last_event_ms: entry.last_event_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::ItemState;
+    use edgewise_ranking::{HotSum, id_hash};
+    use edgewise_wire::api::Item;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    #[test]
+    fn items_of_a_later_time_are_not_listed() {
+        let catalogue = Catalogue::default();
+        let state = |id: &str, at_ms: i64| ItemState {
+            hash: id_hash(id),
+            id: id.to_owned(),
+            item: Some(Arc::new(Item {
+                id: id.to_owned(),
+                author: "a".to_owned(),
+                created_at_ms: NOW_MS - 1_000,
+                ..Item::default()
+            })),
+            first_written: None,
+            deleted_at_ms: None,
+            counters: edgewise_wire::counters::Counters::default(),
+            hot: [HotSum { sum: 1.0, at_ms }; 3],
+            last_event_ms: at_ms,
+        };
+        let tomorrow_ms = NOW_MS + 24 * 3_600_000;
+        let states = [
+            state("now", NOW_MS),
+            state("soon", NOW_MS + EVENT_FUTURE_MAX_MS),
+            state("tomorrow", tomorrow_ms),
+        ];
+        catalogue.apply(&states, 1, NOW_MS);
+        assert_eq!(catalogue.newest_event_ms(), Some(tomorrow_ms));
+        let lists = HotLists::make(&catalogue, &RankingConfig::default(), NOW_MS, NOW_MS);
+        for window in HotWindow::ALL {
+            let built = lists.get(window, &Filter::All);
+            let ids: Vec<&str> = built.list.items.iter().map(|item| &*item.id).collect();
+            assert_eq!(ids, ["soon", "now"]);
+        }
     }
 }
