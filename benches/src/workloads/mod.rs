@@ -80,8 +80,9 @@ impl Workload {
     fn rank(&self, index: usize, selection: edgewise_ranking::Selection) -> u64 {
         let bundle = &self.bundles[index];
         let query = Query {
+            limit: 20,
             selection,
-            ..query()
+            ..Query::default()
         };
         let ranking = rank(
             &query,
