@@ -158,8 +158,8 @@ pub struct AuthConfig {
     pub token_keys: Option<String>,
     /// Bearer token of internal and admin routes; absent = kept in the data directory.
     pub admin_token: Option<String>,
-    /// See [`PlainUser`].
-    pub plain_user: PlainUser,
+    /// See [`PlainUser`]; absent = as [`Config::plain_user`] says.
+    pub plain_user: Option<PlainUser>,
 }
 
 /// Section `ranking`.
@@ -384,6 +384,18 @@ impl Config {
         Ok(())
     }
 
+    /// Whether the `user` parameter counts without a token: as configured, else only where
+    /// nobody but this machine reaches the public listener.
+    #[must_use]
+    pub fn plain_user(&self) -> PlainUser {
+        let is_local = self.serve.listen.ip().is_loopback();
+        self.auth.plain_user.unwrap_or(if is_local {
+            PlainUser::Allow
+        } else {
+            PlainUser::Deny
+        })
+    }
+
     /// The ranking configuration that serves: the file's, else the seed's.
     ///
     /// # Errors
@@ -414,7 +426,9 @@ fn is_level(text: &str) -> bool {
                 .parse::<tracing_subscriber::filter::LevelFilter>()
                 .is_ok()
     };
-    text.split(',').all(|part| !part.trim().is_empty() && known(part.trim())) && EnvFilter::try_new(text).is_ok()
+    text.split(',')
+        .all(|part| !part.trim().is_empty() && known(part.trim()))
+        && EnvFilter::try_new(text).is_ok()
 }
 
 /// Whether `text` is `*` or what a browser sends as `Origin`: `scheme://host[:port]`.
@@ -503,7 +517,7 @@ mod tests {
             ["https://a.example", "https://b.example"]
         );
         assert!((config.limits.rate_per_s - 2.5).abs() < f64::EPSILON);
-        assert_eq!(config.auth.plain_user, PlainUser::Deny);
+        assert_eq!(config.auth.plain_user, Some(PlainUser::Deny));
         assert_eq!(config.auth.admin_token.as_deref(), Some("000123"));
         assert_eq!(config.limits.drain_ms, 10_000);
         config.validate().expect("in range");

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, PlainUser};
 use crate::http::connections::{self, ConnectionLimits};
 use crate::http::{AdminToken, Service, admin_router, public_router};
 use crate::jobs::Jobs;
@@ -84,6 +84,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let keys = secrets::token_keys(config.auth.token_keys.as_deref(), data)?;
     let token = secrets::admin_token(config.auth.admin_token.as_deref(), data)?;
     let service = Service::new(config, AdminToken::new(&token));
+    say_who_names_users(config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("edgewise-http")
         .enable_all()
@@ -164,6 +165,7 @@ async fn serve(
                 jobs = Some(Jobs::start(&loaded)?);
                 let items = loaded.catalogue.len();
                 let position = loaded.catalogue.position();
+                warn_of_later_events(&loaded, config.clock.now.is_some());
                 service.loaded(Arc::clone(&loaded));
                 origin = Some(loaded);
                 let (public, admin) = (addresses.0.to_string(), addresses.1.to_string());
@@ -198,6 +200,35 @@ async fn writer_stopped(origin: Option<&Origin>) {
     match origin {
         Some(origin) => origin.writer.stopped().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Says whether the `user` parameter counts without a token, and why.
+fn say_who_names_users(config: &Config) {
+    let listen = config.serve.listen;
+    let why = match config.auth.plain_user {
+        Some(_) => "auth.plain_user says so",
+        None => "auth.plain_user is not set and follows from the public address",
+    };
+    match config.plain_user() {
+        PlainUser::Allow => info!(%listen, why, "the user parameter counts without a token"),
+        PlainUser::Deny => info!(%listen, why, "the user parameter needs a signed token"),
+    }
+}
+
+/// Warns where a replay begins before the newest of the stored events.
+fn warn_of_later_events(origin: &Origin, is_replay: bool) {
+    let now_ms = origin.clock.domain_ms();
+    let Some(newest_ms) = origin.catalogue.newest_event_ms() else {
+        return;
+    };
+    if is_replay && newest_ms > now_ms {
+        warn!(
+            now_ms,
+            newest_event_ms = newest_ms,
+            "--now is before the newest stored event: items with later events are in no hot list \
+             until that time comes; use a later --now or another data directory"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use edgewise_wire::problem::{CONTENT_TYPE as PROBLEM, Problem};
@@ -121,6 +121,9 @@ async fn within_rate(
 
 /// Turns the framework's own refusals into problem documents.
 async fn problem_documents(request: Request, next: Next) -> Response {
+    // The framework adds `Allow` outside of this layer: methods are known by the route.
+    let route = route_of(&request).unwrap_or("");
+    let (methods, body_max) = (super::methods(route), super::body_max(route));
     let response = next.run(request).await;
     let status = response.status();
     // The framework refuses in plain text; JSON is a route's own answer, whatever its status.
@@ -132,11 +135,10 @@ async fn problem_documents(request: Request, next: Next) -> Response {
         return response;
     }
     let problem = match status {
-        StatusCode::METHOD_NOT_ALLOWED => {
-            Problem::method_not_allowed(methods_of(response.headers()))
-        }
+        StatusCode::METHOD_NOT_ALLOWED => Problem::method_not_allowed(methods),
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::too_large("body", "the body is too large", "see docs/limits.md")
+            let allowed = format!("at most {body_max} bytes");
+            Problem::too_large("body", "the body is too large", allowed)
         }
         StatusCode::NOT_FOUND => Problem::not_found("there is no such route"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::media_type("application/json"),
@@ -151,24 +153,6 @@ async fn problem_documents(request: Request, next: Next) -> Response {
         answer.headers_mut().insert(ALLOW, allow.clone());
     }
     answer
-}
-
-/// The route's methods as they are named in the problem.
-fn methods_of(headers: &HeaderMap) -> &'static str {
-    let allow = headers
-        .get(ALLOW)
-        .and_then(|allow| allow.to_str().ok())
-        .unwrap_or("");
-    let has = |method| allow.split(',').any(|known| known.trim() == method);
-    match (has("GET"), has("POST"), has("PUT"), has("DELETE")) {
-        (true, _, _, true) => "GET, HEAD, DELETE",
-        (true, ..) => "GET, HEAD",
-        (_, true, ..) => "POST",
-        (_, _, true, true) => "PUT, DELETE",
-        (_, _, true, _) => "PUT",
-        (_, _, _, true) => "DELETE",
-        _ => "other methods",
-    }
 }
 
 /// Counts and times every answer, passes the trace on.

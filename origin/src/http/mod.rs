@@ -42,6 +42,30 @@ const COMMAND_BYTES_MAX: usize = 64 * 1024;
 /// Largest body of a follows upsert, bytes.
 const FOLLOWS_BYTES_MAX: usize = 1024 * 1024;
 
+/// The methods of a route as a refusal names them.
+fn methods(route: &str) -> &'static str {
+    match route {
+        "/api/v1/events" | "/internal/v1/events" => "POST",
+        "/admin/v1/verify" | "/admin/v1/backup" | "/admin/v1/import" => "POST",
+        "/admin/v1/items" => "PUT",
+        "/admin/v1/items/{id}" => "GET, HEAD, DELETE",
+        "/admin/v1/follows" => "PUT, DELETE",
+        "/admin/v1/users/{user}" => "DELETE",
+        _ => "GET, HEAD",
+    }
+}
+
+/// Largest body that a route takes, bytes.
+fn body_max(route: &str) -> usize {
+    match route {
+        "/api/v1/events" => EVENTS_BYTES_MAX,
+        "/internal/v1/events" => INTERNAL_BYTES_MAX,
+        "/admin/v1/items" => ITEMS_BYTES_MAX,
+        "/admin/v1/follows" => FOLLOWS_BYTES_MAX,
+        _ => COMMAND_BYTES_MAX,
+    }
+}
+
 /// What the routes share. It answers probes before the data is loaded.
 pub struct Service {
     origin: OnceLock<Arc<Origin>>,
@@ -65,7 +89,7 @@ impl Service {
             origin: OnceLock::new(),
             draining: AtomicBool::new(false),
             admin_token,
-            plain_user: config.auth.plain_user == PlainUser::Allow,
+            plain_user: config.plain_user() == PlainUser::Allow,
             allow_origins: config.serve.allow_origins.clone(),
             request_timeout: Duration::from_millis(limits.request_timeout_ms),
             rate: RateLimiter::new(limits.rate_per_s, limits.rate_burst),

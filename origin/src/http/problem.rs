@@ -6,7 +6,7 @@ use edgewise_serving::stored::StoredError;
 use edgewise_wire::problem::{CONTENT_TYPE, Problem};
 use tracing::error;
 
-use crate::ingest::{SubmitError, WriteError};
+use crate::ingest::{Limits, SubmitError, WriteError};
 use crate::store::StoreError;
 
 /// Seconds after which a full queue is worth another try.
@@ -47,7 +47,8 @@ impl From<SubmitError> for Failure {
                 Problem::unavailable("the write queue is full", RETRY_SOON_S).into()
             }
             SubmitError::TooLarge => {
-                Problem::too_large("body", "the body is too large", "fewer entries").into()
+                let allowed = format!("at most {} bytes", Limits::default().queue_bytes);
+                Problem::too_large("body", "the body is too large", allowed).into()
             }
             SubmitError::Stopped => {
                 Problem::unavailable("the server does not write any more", RETRY_LATER_S).into()

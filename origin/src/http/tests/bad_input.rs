@@ -5,7 +5,7 @@ use axum::http::Request;
 use edgewise_wire::jwt;
 use serde_json::{Value, json};
 
-use super::{HOUR_MS, NOW_MS, Site, event, item};
+use super::{HOUR_MS, NOW_MS, Site, TOKEN, event, item};
 use crate::config::{Config, PlainUser};
 use crate::http::connections::ClientAddr;
 
@@ -172,7 +172,7 @@ async fn a_signed_token_is_who_it_says() {
 #[tokio::test]
 async fn plain_users_can_be_refused() {
     let mut config = Config::default();
-    config.auth.plain_user = PlainUser::Deny;
+    config.auth.plain_user = Some(PlainUser::Deny);
     let site = Site::with(config);
     site.upsert(&[item(1, NOW_MS)]).await;
     site.get("/api/v1/feed?user=u")
@@ -206,4 +206,59 @@ async fn a_client_over_its_rate_waits() {
     assert_eq!(refused.header("retry-after"), "1");
     site.clock.advance(1_000);
     assert_eq!(site.send(&site.router, request()).await.status, 200);
+}
+
+#[tokio::test]
+async fn plain_users_are_refused_where_others_can_reach_the_listener() {
+    let mut config = Config::default();
+    config.serve.listen = "0.0.0.0:8080".parse().expect("an address");
+    let site = Site::with(config.clone());
+    site.get("/api/v1/feed?user=u")
+        .await
+        .problem(401, "authorization");
+    config.auth.plain_user = Some(PlainUser::Allow);
+    Site::with(config).ok("/api/v1/feed?user=u").await;
+    Site::new().ok("/api/v1/feed?user=u").await;
+}
+
+#[tokio::test]
+async fn refusals_name_the_numbers_and_the_methods() {
+    let site = Site::new();
+    let bearer = format!("Bearer {TOKEN}");
+    let admin = [("authorization", &*bearer)];
+    for (method, path, max) in [
+        ("POST", "/api/v1/events", 262_144),
+        ("POST", "/internal/v1/events", 4_194_304),
+        ("PUT", "/admin/v1/items", 4_194_304),
+        ("PUT", "/admin/v1/follows", 1_048_576),
+        ("POST", "/admin/v1/backup", 65_536),
+    ] {
+        // One more byte is read by the route, two more are refused before it.
+        for more in [1, 2] {
+            let length = (max + more).to_string();
+            let mut headers = vec![("content-length", &*length)];
+            if !path.starts_with("/api/") {
+                headers.push(admin[0]);
+            }
+            let body = " ".repeat(max + more);
+            let answer = site.request(method, path, &headers, body).await;
+            answer.problem(413, "body");
+            let allowed = format!("at most {max} bytes");
+            assert_eq!(answer.json()["allowed"], *allowed, "{path} {more}");
+        }
+    }
+    for (method, path, allowed) in [
+        ("POST", "/api/v1/feed", "GET, HEAD"),
+        ("GET", "/api/v1/events", "POST"),
+        ("GET", "/internal/v1/events", "POST"),
+        ("GET", "/admin/v1/items", "PUT"),
+        ("POST", "/admin/v1/items/i", "GET, HEAD, DELETE"),
+        ("POST", "/admin/v1/follows", "PUT, DELETE"),
+        ("GET", "/admin/v1/users/u", "DELETE"),
+        ("PUT", "/admin/v1/verify", "POST"),
+    ] {
+        let answer = site.request(method, path, &admin, "").await;
+        answer.problem(405, "method");
+        assert_eq!(answer.json()["allowed"], allowed, "{path}");
+    }
 }
