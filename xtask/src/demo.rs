@@ -210,6 +210,13 @@ impl Data {
             }
             let now = KUAIRAND_NOW_MS.to_string();
             self.import(&["--format", "kuairand", "--until", &now], &path)?;
+            // What an interrupted start left behind: a conversion never overwrites.
+            for name in ["replay.jsonl", "replay.jsonl.part"] {
+                let left = self.dir.join(name);
+                if left.exists() {
+                    fs::remove_file(left)?;
+                }
+            }
             let mut convert = Command::new(paths::edgewise());
             convert.args([
                 "import",

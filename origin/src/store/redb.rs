@@ -55,10 +55,28 @@ impl RedbStore {
             source,
         })?;
         let path = directory.join(FILE_NAME);
-        if path.exists() {
-            return Self::open_file(&path);
+        if !path.exists() {
+            Self::create_whole(&path)?;
         }
-        Self::create_file(&path)
+        Self::open_file(&path)
+    }
+
+    /// Makes a new database under another name first: killed at any moment, this leaves no
+    /// database or a whole one, never a file that looks damaged.
+    fn create_whole(path: &Path) -> Result<(), StoreError> {
+        let io = |source| io(path, source);
+        let new = path.with_extension(format!("new-{}", std::process::id()));
+        if new.exists() {
+            std::fs::remove_file(&new).map_err(io)?;
+        }
+        drop(Self::create_file(&new)?);
+        // Not a rename: that would replace what another process made meanwhile.
+        let linked = std::fs::hard_link(&new, path);
+        std::fs::remove_file(&new).map_err(io)?;
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(io(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Opens the database in `directory`, which must be there.
