@@ -17,13 +17,15 @@ pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
         eprintln!("setup: {error:#}; the browser tests will say that they were skipped");
     }
     build::edge()?;
-    // The binary that the end-to-end tests start, in the profile the tests share.
-    let mut origin = Command::new("cargo");
-    origin
-        .args(["build", "--package", "edgewise-origin"])
-        .current_dir(paths::root());
-    run("build the origin", &mut origin)?;
-
+    // Tests of the whole workspace build the binary that the end-to-end tests start; those of
+    // some packages may not.
+    if !options.package.is_empty() {
+        let mut origin = Command::new("cargo");
+        origin
+            .args(["build", "--package", "edgewise-origin"])
+            .current_dir(paths::root());
+        run("build the origin", &mut origin)?;
+    }
     let mut cargo = Command::new("cargo");
     cargo
         .args(["test", "--no-fail-fast"])
