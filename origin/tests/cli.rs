@@ -35,7 +35,7 @@ fn what_goes_wrong_is_a_sentence_and_a_status() {
             1,
             "/no/such/folder",
         ),
-        (&["serve", "--speed", "-1"], 2, "speed"),
+        (&["serve", "--speed", "-1"], 1, "speed"),
     ] {
         let output = edgewise(arguments);
         let errors = text(&output.stderr);
