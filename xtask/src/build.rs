@@ -73,10 +73,39 @@ fn bindgen(wasm: &std::path::Path, out: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
+/// Compiles client and page, unless no source changed since.
 fn page() -> Result<()> {
+    let stamp = paths::root().join("edge/page/dist/.sources");
+    let mut hash = Sha256::new();
+    for folder in ["edge/client", "edge/page"] {
+        hash_sources(&paths::root().join(folder), &mut hash)?;
+    }
+    let sources = hash.finalize();
+    if fs::read(&stamp).is_ok_and(|built| built == sources.as_slice()) {
+        return Ok(());
+    }
     let mut node = Command::new(paths::node_tool("node"));
     node.arg("edge/page/build.mjs").current_dir(paths::root());
-    run_quietly("build the page", &mut node)
+    run_quietly("build the page", &mut node)?;
+    Ok(fs::write(stamp, sources)?)
+}
+
+/// Hashes names and contents of all files below `folder` but what a build puts there.
+fn hash_sources(folder: &std::path::Path, hash: &mut Sha256) -> Result<()> {
+    let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            if !path.ends_with("dist") && !path.ends_with("node_modules") {
+                hash_sources(&path, hash)?;
+            }
+        } else {
+            hash.update(path.as_os_str().as_encoded_bytes());
+            hash.update(fs::read(&path)?);
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the file's time where nothing changed, so that `wrangler dev` does not reload.
