@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -160,13 +160,26 @@ impl Origin {
         serve.env("EDGEWISE_AUTH__TOKEN_KEYS", TOKEN_KEYS);
         serve.env("EDGEWISE_AUTH__ADMIN_TOKEN", ADMIN_TOKEN);
         serve.env("EDGEWISE_AUTH__PLAIN_USER", "allow");
-        self.process = Some(Watched::start(&serve, &self.data.join("origin.log")));
         let url = format!("{}/livez", self.url);
-        eventually("the origin answers", Duration::from_secs(30), || {
-            try_send("GET", &url, &[], None)
-                .ok()
-                .filter(|answer| answer.status == 200)
-        });
+        // A process that was killed may hold the database or the port a moment longer (its last
+        // thread is still in a write): a supervisor starts the next one again, and so does this.
+        for _ in 0..6 {
+            self.process = None;
+            self.process = Some(Watched::start(&serve, &self.data.join("origin.log")));
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < deadline {
+                let answer = try_send("GET", &url, &[], None);
+                if answer.is_ok_and(|answer| answer.status == 200) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        let log = std::fs::read_to_string(self.data.join("origin.log")).unwrap_or_default();
+        panic!(
+            "the origin does not answer: {}",
+            log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+        );
     }
 
     /// Kills it without warning.
