@@ -193,7 +193,7 @@ fn same_answers(ours: &Server, peer: &Server) -> Result<()> {
             }
         }
         ensure!(
-            here.to_string() == there.to_string(),
+            here == there,
             "{path}: {here}\nbut the peer: {there}"
         );
     }
