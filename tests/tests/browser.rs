@@ -19,7 +19,7 @@ fn the_page_works_in_chromium() {
         .collect();
     stack.events(&warm, None);
     let artifacts = places::artifacts("page");
-    let mut drive = |phase: &str, edge: &str| {
+    let drive = |phase: &str, edge: &str| {
         let output = Command::new(places::node())
             .arg(places::root().join("tests/browser/page.mjs"))
             .args([phase, edge])
