@@ -78,7 +78,7 @@ pub(super) async fn similar(
         lifetime: Lifetime::SIMILAR,
         age_ms: None,
         cache_tag: Some(&tag),
-        rung: None,
+        rung: Some(Rung::Hot),
     };
     Ok(answer::public(&headers, &source, body))
 }
@@ -109,7 +109,7 @@ pub(super) async fn suggested(
         lifetime: Lifetime::SUGGESTED,
         age_ms: None,
         cache_tag: None,
-        rung: None,
+        rung: Some(Rung::Personal),
     };
     Ok(answer::public(&headers, &source, body))
 }
@@ -137,7 +137,7 @@ pub(super) async fn items(
         lifetime: Lifetime::ITEMS,
         age_ms: None,
         cache_tag: Some("list:items"),
-        rung: None,
+        rung: Some(Rung::Hot),
     };
     Ok(answer::public(&headers, &source, body))
 }
