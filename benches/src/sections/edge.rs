@@ -192,10 +192,7 @@ fn same_answers(ours: &Server, peer: &Server) -> Result<()> {
                 answer.as_object_mut().context("an object")?.remove(token);
             }
         }
-        ensure!(
-            here == there,
-            "{path}: {here}\nbut the peer: {there}"
-        );
+        ensure!(here == there, "{path}: {here}\nbut the peer: {there}");
     }
     Ok(())
 }
