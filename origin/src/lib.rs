@@ -20,6 +20,7 @@ pub mod model;
 pub mod origin;
 pub mod overlay;
 pub mod rank;
+pub mod replicate;
 pub mod secrets;
 pub mod serve;
 pub mod store;

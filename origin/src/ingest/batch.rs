@@ -99,6 +99,7 @@ impl<'a> Batch<'a> {
             Command::Follows { add, pairs } => self.follow_pairs(*add, pairs),
             Command::DeleteUser(id) => self.delete_user(id),
             Command::Served(served) => self.served(served),
+            Command::Rows(_) => Ok(Outcome::default()),
         }
     }
 

@@ -16,6 +16,7 @@ mod histories;
 pub mod outlier;
 mod queue;
 mod rewarm;
+pub mod rows;
 mod size;
 mod tables;
 #[cfg(test)]
@@ -110,6 +111,8 @@ pub enum Command {
     DeleteUser(String),
     /// Logs served items; each position of a page counts once for 48 h.
     Served(Vec<Served>),
+    /// Changes of an operator's rows; see [`rows`].
+    Rows(Box<rows::RowBatch>),
 }
 
 /// What a command did, durable when it is answered.
@@ -124,6 +127,13 @@ pub struct Outcome {
     pub rejected: Vec<Rejected>,
     /// Sequence number of the log's last record after the commit.
     pub position: u64,
+    /// Rows: a checkpoint was not what the batch expected; nothing was changed.
+    pub conflict: bool,
+    /// Rows: a `Clear` has more rows to remove; its moves did not happen, submit it again.
+    pub more: bool,
+    /// Rows: dead letters that were written, the writer's own (hash collisions, a patch of an
+    /// unknown row) included.
+    pub dead: u32,
 }
 
 /// A refused part of a command.

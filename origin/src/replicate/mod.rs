@@ -1,0 +1,8 @@
+//! Change data capture: follows the operator's database and counts its rows exactly once.
+//!
+//! A *connector* (`postgres`, `mysql`, `poll`, `kafka`) reads rows in the source's order; the
+//! `mapping` turns each into a fact; an `apply::Applier` puts facts and the position after them
+//! into batches for the [`Writer`](crate::ingest::Writer), whose transaction holds aggregates,
+//! row memory, log and checkpoints. Only then is the source acknowledged.
+
+pub mod value;
