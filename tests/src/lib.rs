@@ -1,10 +1,12 @@
-//! What end-to-end tests start: a real origin and the real Worker under `wrangler dev`.
+//! What end-to-end tests start: a real origin, the real Worker under `wrangler dev`, and the
+//! database servers and brokers that the origin follows.
 //!
 //! Everything that is started dies with the test process, however it ends: each child
 //! runs under a watcher that holds the other end of a pipe.
 
 pub mod http;
 pub mod places;
+pub mod servers;
 pub mod stack;
 
 /// Whether to go on without `what`: says that the test was skipped, or fails under

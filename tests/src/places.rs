@@ -13,10 +13,28 @@ pub fn root() -> &'static Path {
 /// The `edgewise` binary of the development profile, which `cargo xtask test` builds first.
 #[must_use]
 pub fn edgewise() -> PathBuf {
+    target().join("debug/edgewise")
+}
+
+/// Where `cargo xtask setup` puts what the distribution does not have or would start by itself.
+#[must_use]
+pub fn tools() -> PathBuf {
+    target().join("tools")
+}
+
+/// An installed program: in `PATH`, or else in one of `folders`.
+#[must_use]
+pub fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(folders.iter().cloned())
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target
-        .unwrap_or_else(|| root().join("target"))
-        .join("debug/edgewise")
+    target.unwrap_or_else(|| root().join("target"))
 }
 
 /// `edge.wasm` as every host loads it.

@@ -9,5 +9,6 @@ mod live;
 mod outage;
 mod parity;
 mod purity;
+mod servers;
 mod site;
 mod workerd;
