@@ -23,7 +23,9 @@ impl Command {
                 .map(|(user, author)| FIXED + user.len() + author.len())
                 .sum(),
             Self::Served(served) => served.len() * 2 * FIXED,
-            Self::Rows(batch) => (batch.changes.len() + batch.moves.len() + batch.dead.len()) * FIXED,
+            Self::Rows(batch) => {
+                (batch.changes.len() + batch.moves.len() + batch.dead.len()) * FIXED
+            }
         };
         FIXED + inside
     }

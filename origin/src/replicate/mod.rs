@@ -5,4 +5,7 @@
 //! into batches for the [`Writer`](crate::ingest::Writer), whose transaction holds aggregates,
 //! row memory, log and checkpoints. Only then is the source acknowledged.
 
+pub mod check;
+pub mod redact;
+pub mod status;
 pub mod value;
