@@ -8,4 +8,7 @@
 pub mod check;
 pub mod redact;
 pub mod status;
+pub mod config;
+pub mod contract;
+pub mod mapping;
 pub mod value;

@@ -1,0 +1,254 @@
+//! The mapping file: which sources are followed, and what their tables mean.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer};
+
+use super::contract::ContractConfig;
+
+/// A mapping file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mapping {
+    /// `[[source]]`.
+    #[serde(rename = "source")]
+    pub sources: Vec<SourceConfig>,
+}
+
+/// A database or broker that is followed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Name: 1 to 32 of `a-z0-9_`.
+    pub name: String,
+    /// `postgres://…`, `mysql://…`, `mariadb://…` or `kafka://host:port[,host:port]`.
+    pub url: String,
+    /// How it is followed.
+    pub mode: Mode,
+    /// Replication slot; default `edgewise_<name>`.
+    pub slot: Option<String>,
+    /// Publication; default `edgewise_<name>`.
+    pub publication: Option<String>,
+    /// Replica id (MySQL).
+    pub server_id: Option<u32>,
+    /// Certificates; whether TLS is used says the url.
+    pub tls: TlsOptions,
+    /// The first copy.
+    pub snapshot: SnapshotOptions,
+    /// `mode = "poll"`.
+    pub poll: PollOptions,
+    /// Time between heartbeats, ms.
+    pub heartbeat_ms: u64,
+    /// Longest time a connection may take, ms.
+    pub connect_timeout_ms: u64,
+    /// `[[source.table]]`.
+    #[serde(rename = "table")]
+    pub tables: Vec<TableConfig>,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            name: "main".to_owned(),
+            url: String::new(),
+            mode: Mode::default(),
+            slot: None,
+            publication: None,
+            server_id: None,
+            tls: TlsOptions::default(),
+            snapshot: SnapshotOptions::default(),
+            poll: PollOptions::default(),
+            heartbeat_ms: 10_000,
+            connect_timeout_ms: 10_000,
+            tables: Vec::new(),
+        }
+    }
+}
+
+/// How a source is followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// By its log: logical replication, binlog, topic.
+    #[default]
+    Stream,
+    /// By asking for rows over a watermark, where the log is not allowed.
+    Poll,
+}
+
+/// Certificates of a source's connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsOptions {
+    /// Roots that are trusted, PEM; default the public ones.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate, PEM.
+    pub cert: Option<PathBuf>,
+    /// The client's key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// The first copy of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotOptions {
+    /// Whether there is one; else only changes count.
+    pub enabled: bool,
+    /// Chunks that are read at once, 1 to 16.
+    pub parallel: usize,
+    /// Rows of a chunk.
+    pub chunk_rows: u32,
+    /// Rows a second at most; 0 = no limit.
+    pub rows_per_s: u32,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            parallel: 2,
+            chunk_rows: 50_000,
+            rows_per_s: 0,
+        }
+    }
+}
+
+/// Following by watermark.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PollOptions {
+    /// Time between questions, ms.
+    pub every_ms: u64,
+    /// Rows of a page.
+    pub page_rows: u32,
+}
+
+impl Default for PollOptions {
+    fn default() -> Self {
+        Self {
+            every_ms: 1_000,
+            page_rows: 5_000,
+        }
+    }
+}
+
+/// What a table's rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// Items.
+    Items,
+    /// Users.
+    Users,
+    /// Follows.
+    Follows,
+    /// Behaviour events.
+    Events,
+}
+
+impl Target {
+    /// The name in the mapping file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Items => "items",
+            Self::Users => "users",
+            Self::Follows => "follows",
+            Self::Events => "events",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A mapped table: one entry `[[source.table]]`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TableConfig {
+    /// `public.posts`, `shop.posts`, or a topic.
+    pub table: String,
+    /// What its rows are.
+    pub to: Target,
+    /// Columns of the key; default the primary key.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// `where`: rows that count, as an SQL expression.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+    /// Column that grows with every change (`mode = "poll"`).
+    #[serde(default)]
+    pub watermark: Option<String>,
+    /// `[source.table.contract]`.
+    #[serde(default)]
+    pub contract: ContractConfig,
+    /// Every other key: field = column or SQL expression.
+    #[serde(flatten, deserialize_with = "fields")]
+    pub fields: BTreeMap<String, String>,
+}
+
+impl TableConfig {
+    /// The entry's name, unique in a source: `public.posts->items`.
+    #[must_use]
+    pub fn entry_name(&self) -> String {
+        format!("{}->{}", self.table, self.to)
+    }
+}
+
+/// Reads the fields so that a wrong value is an error with its key.
+fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    BTreeMap::<String, toml::Value>::deserialize(from)?
+        .into_iter()
+        .map(|(key, value)| match value {
+            toml::Value::String(text) => Ok((key, text)),
+            other => Err(serde::de::Error::custom(format!(
+                "{key} is {}, but must be a column or an SQL expression in quotes",
+                other.type_str()
+            ))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stand_in_the_table_entry() {
+        let mapping: Mapping = toml::from_str(
+            r#"
+            [[source]]
+            url = "postgres://app@db/shop"
+            [[source.table]]
+            table = "public.likes"
+            to = "events"
+            type = "'like'"
+            user = "user_id"
+            where = "kind = 1"
+            [source.table.contract]
+            max_skew = 20.0
+            "#,
+        )
+        .unwrap();
+        let source = &mapping.sources[0];
+        assert_eq!((source.name.as_str(), source.mode), ("main", Mode::Stream));
+        let table = &source.tables[0];
+        assert_eq!(table.entry_name(), "public.likes->events");
+        assert_eq!(table.filter.as_deref(), Some("kind = 1"));
+        let fields: Vec<_> = table.fields.iter().collect();
+        assert_eq!(
+            format!("{fields:?}"),
+            r#"[("type", "'like'"), ("user", "user_id")]"#
+        );
+    }
+
+    #[test]
+    fn a_field_that_is_not_text_is_named() {
+        let error = toml::from_str::<TableConfig>("table = 't'\nto = 'users'\nid = 5").unwrap_err();
+        assert!(error.to_string().contains("id is integer"), "{error}");
+    }
+}
