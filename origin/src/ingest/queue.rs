@@ -61,15 +61,16 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Appends `value` of about `bytes`; waits for room where `wait` is set.
-    pub(super) fn push(&self, value: T, bytes: usize, wait: bool) -> Result<(), SubmitError> {
+    /// Appends `value` of about `bytes`; waits for room where `wait` is set. What is refused
+    /// comes back.
+    pub(super) fn push(&self, value: T, bytes: usize, wait: bool) -> Result<(), (SubmitError, T)> {
         if bytes > self.limits.queue_bytes {
-            return Err(SubmitError::TooLarge);
+            return Err((SubmitError::TooLarge, value));
         }
         let mut state = self.lock();
         loop {
             if state.closed {
-                return Err(SubmitError::Stopped);
+                return Err((SubmitError::Stopped, value));
             }
             let fits = state.waiting.len() < self.limits.queue_commands
                 && state.bytes + bytes <= self.limits.queue_bytes;
@@ -77,7 +78,7 @@ impl<T> Queue<T> {
                 break;
             }
             if !wait {
-                return Err(SubmitError::Overloaded);
+                return Err((SubmitError::Overloaded, value));
             }
             state = self
                 .drained
@@ -147,15 +148,15 @@ mod tests {
             ..Limits::default()
         };
         let queue = Queue::new(limits);
-        assert_eq!(queue.push('x', 101, false), Err(SubmitError::TooLarge));
+        assert_eq!(queue.push('x', 101, false), Err((SubmitError::TooLarge, 'x')));
         queue.push('a', 30, false).unwrap();
         queue.push('b', 30, false).unwrap();
-        assert_eq!(queue.push('c', 41, false), Err(SubmitError::Overloaded));
+        assert_eq!(queue.push('c', 41, false), Err((SubmitError::Overloaded, 'c')));
         queue.push('c', 40, false).unwrap();
-        assert_eq!(queue.push('d', 0, false), Err(SubmitError::Overloaded));
+        assert_eq!(queue.push('d', 0, false), Err((SubmitError::Overloaded, 'd')));
         assert_eq!(queue.take_group(), Some(vec!['a', 'b']));
         queue.close();
-        assert_eq!(queue.push('e', 1, true), Err(SubmitError::Stopped));
+        assert_eq!(queue.push('e', 1, true), Err((SubmitError::Stopped, 'e')));
         assert_eq!(queue.take_group(), Some(vec!['c']));
         assert_eq!(queue.take_group(), None);
     }

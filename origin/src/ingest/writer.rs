@@ -95,7 +95,16 @@ impl Writer {
     /// # Errors
     /// [`SubmitError::Overloaded`] where the queue is full.
     pub fn submit(&self, command: Command) -> Result<Reply, SubmitError> {
+        self.push(command, false).map_err(|(error, _)| error)
+    }
+
+    /// Like [`Writer::submit`], but what is not queued comes back, so that it can be tried again.
+    ///
+    /// # Errors
+    /// As [`Writer::submit`].
+    pub fn offer(&self, command: Command) -> Result<Reply, (SubmitError, Box<Command>)> {
         self.push(command, false)
+            .map_err(|(error, command)| (error, Box::new(command)))
     }
 
     /// Like [`Writer::submit`], but waits for room in the queue: for imports, off the async threads.
@@ -103,7 +112,7 @@ impl Writer {
     /// # Errors
     /// [`SubmitError::Stopped`] and [`SubmitError::TooLarge`].
     pub fn submit_waiting(&self, command: Command) -> Result<Reply, SubmitError> {
-        self.push(command, true)
+        self.push(command, true).map_err(|(error, _)| error)
     }
 
     /// Queues `command` and waits for its outcome: for imports and tests, off the async threads.
@@ -152,7 +161,8 @@ impl Writer {
         self.0.stop();
     }
 
-    fn push(&self, command: Command, wait: bool) -> Result<Reply, SubmitError> {
+    #[expect(clippy::result_large_err, reason = "what is refused goes back by value, once")]
+    fn push(&self, command: Command, wait: bool) -> Result<Reply, (SubmitError, Command)> {
         let wall_ms = self.0.shared.clock.wall_ms();
         let at = Written {
             wall_ms,
@@ -163,7 +173,8 @@ impl Writer {
         self.0
             .shared
             .queue
-            .push(Queued { command, at, reply }, bytes, wait)?;
+            .push(Queued { command, at, reply }, bytes, wait)
+            .map_err(|(error, queued)| (error, queued.command))?;
         Ok(receiver)
     }
 }

@@ -5,7 +5,9 @@
 //! into batches for the [`Writer`](crate::ingest::Writer), whose transaction holds aggregates,
 //! row memory, log and checkpoints. Only then is the source acknowledged.
 
+pub mod apply;
 pub mod check;
+pub mod metrics;
 pub mod redact;
 pub mod status;
 pub mod config;
