@@ -148,12 +148,21 @@ mod tests {
             ..Limits::default()
         };
         let queue = Queue::new(limits);
-        assert_eq!(queue.push('x', 101, false), Err((SubmitError::TooLarge, 'x')));
+        assert_eq!(
+            queue.push('x', 101, false),
+            Err((SubmitError::TooLarge, 'x'))
+        );
         queue.push('a', 30, false).unwrap();
         queue.push('b', 30, false).unwrap();
-        assert_eq!(queue.push('c', 41, false), Err((SubmitError::Overloaded, 'c')));
+        assert_eq!(
+            queue.push('c', 41, false),
+            Err((SubmitError::Overloaded, 'c'))
+        );
         queue.push('c', 40, false).unwrap();
-        assert_eq!(queue.push('d', 0, false), Err((SubmitError::Overloaded, 'd')));
+        assert_eq!(
+            queue.push('d', 0, false),
+            Err((SubmitError::Overloaded, 'd'))
+        );
         assert_eq!(queue.take_group(), Some(vec!['a', 'b']));
         queue.close();
         assert_eq!(queue.push('e', 1, true), Err((SubmitError::Stopped, 'e')));

@@ -88,16 +88,28 @@ pub fn describe() {
     describe_histogram!(BATCH_ROWS, "changes in a batch");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "from submit to durable");
     let gauges = [
-        (LAG_SECONDS, "age of the newest durable change; 0 = up to date"),
-        (OLDEST_UNAPPLIED_SECONDS, "age of the oldest change that is not durable; 0 = none"),
-        (CONTRACT_FRESHNESS_SECONDS, "time since the last change of a table"),
+        (
+            LAG_SECONDS,
+            "age of the newest durable change; 0 = up to date",
+        ),
+        (
+            OLDEST_UNAPPLIED_SECONDS,
+            "age of the oldest change that is not durable; 0 = none",
+        ),
+        (
+            CONTRACT_FRESHNESS_SECONDS,
+            "time since the last change of a table",
+        ),
     ];
     for (name, text) in gauges {
         describe_gauge!(name, Unit::Seconds, text);
     }
     let gauges = [
         (LAG_BYTES, "what the server has that is not durable here"),
-        (SLOT_SAFE_WAL_BYTES, "WAL until the server gives the slot up"),
+        (
+            SLOT_SAFE_WAL_BYTES,
+            "WAL until the server gives the slot up",
+        ),
         (SLOT_RETAINED_BYTES, "WAL that the slot keeps on the server"),
         (ACKNOWLEDGED_LAG_BYTES, "durable here and not acknowledged"),
         (QUEUE_BYTES, "changes received and not durable"),
@@ -108,13 +120,19 @@ pub fn describe() {
     let gauges = [
         (DEAD_LETTERS, "refused rows that are kept now"),
         (SNAPSHOT_ROWS, "rows of the first copy so far"),
-        (SNAPSHOT_CHUNKS_DONE, "chunks of the first copy that are done"),
+        (
+            SNAPSHOT_CHUNKS_DONE,
+            "chunks of the first copy that are done",
+        ),
         (SNAPSHOT_CHUNKS_TOTAL, "chunks of the first copy"),
         (CONNECTED, "1 while the source is connected"),
         (SLOT_WAL_STATUS, "1 for the status of the slot's WAL"),
         (POOL_SIZE, "connections of the pool"),
         (POOL_IN_USE, "connections of the pool in use"),
-        (POOL_WAITING, "takers that wait for a connection of the pool"),
+        (
+            POOL_WAITING,
+            "takers that wait for a connection of the pool",
+        ),
         (CONTRACT_NULL_RATIO, "share of rows without a value"),
         (CONTRACT_SKEW, "skew of a column's values"),
         (CONTRACT_QUALITY_SCORE, "quality of a table, 0 to 100"),
@@ -330,7 +348,8 @@ impl SourceMetrics {
         if let Some(at) = committed_at_ms {
             self.applied_up_to(at);
         }
-        self.durable_ms.store(self.clock.wall_ms(), Ordering::Relaxed);
+        self.durable_ms
+            .store(self.clock.wall_ms(), Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.parts().left_ms = None;
     }

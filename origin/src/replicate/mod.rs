@@ -7,10 +7,11 @@
 
 pub mod apply;
 pub mod check;
-pub mod metrics;
-pub mod redact;
-pub mod status;
 pub mod config;
 pub mod contract;
 pub mod mapping;
+pub mod metrics;
+pub mod redact;
+pub mod status;
+pub mod supervise;
 pub mod value;
