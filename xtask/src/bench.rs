@@ -9,7 +9,7 @@ use crate::{BenchOptions, build, check, demo, paths, setup};
 
 /// Builds, then measures.
 pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
-    setup::for_build()?;
+    setup::everything()?;
     build::edge()?;
     build::origin()?;
     check::dry_run_deploy()?;

@@ -8,8 +8,10 @@ mod demo;
 mod movielens;
 mod paths;
 mod processes;
+mod servers;
 mod setup;
 mod test;
+mod wheels;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use crate::paths;
 use crate::processes::run_quietly;
+use crate::{paths, servers};
 
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// What building needs: the WASM target and the Node packages.
+/// What building needs: compilers, the WASM target and the Node packages.
 pub(crate) fn for_build() -> Result<()> {
+    compilers()?;
     wasm_target()?;
     node_packages()
 }
@@ -19,7 +21,36 @@ pub(crate) fn for_build() -> Result<()> {
 /// What building and every test need.
 pub(crate) fn everything() -> Result<()> {
     for_build()?;
-    chromium()
+    for_tests()
+}
+
+/// What tests and benches start: a browser, database servers, a broker. What cannot be installed
+/// here is said, and its tests say that they were skipped; under `EDGEWISE_REQUIRE_ALL=1` it is
+/// an error.
+pub(crate) fn for_tests() -> Result<()> {
+    let required = std::env::var_os("EDGEWISE_REQUIRE_ALL").is_some_and(|value| value == "1");
+    let steps = [("Chromium", chromium as fn() -> Result<()>)];
+    for (what, install) in steps.into_iter().chain(servers::STEPS) {
+        match install() {
+            Ok(()) => {}
+            Err(error) if required => return Err(error),
+            Err(error) => eprintln!(
+                "setup: no {what}: {error:#}; tests that need it will say that they were skipped"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Some dependencies (the Kafka client, TLS, zstd) bring C and C++ sources; zlib's headers are
+/// not needed, its sources come along too.
+fn compilers() -> Result<()> {
+    if ["cc", "c++", "make"].into_iter().all(in_path) {
+        return Ok(());
+    }
+    apt_update()
+        .and_then(|()| apt_install("compilers", &["build-essential"]))
+        .context("install a C compiler, a C++ compiler and make")
 }
 
 fn wasm_target() -> Result<()> {
@@ -67,29 +98,12 @@ fn node_packages() -> Result<()> {
 }
 
 /// Chromium for the browser tests, from the distribution.
-pub(crate) fn chromium() -> Result<()> {
+fn chromium() -> Result<()> {
     if find_chromium().is_some() {
         return Ok(());
     }
-    eprintln!("setup: installing Chromium for the browser tests");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        run_quietly("install Chromium with apt-get", &mut command)
-    };
-    apt(&["update", "-q"])
-        .and_then(|()| {
-            apt(&[
-                "install",
-                "-y",
-                "-q",
-                "--no-install-recommends",
-                "chromium",
-                "fonts-dejavu-core",
-            ])
-        })
+    apt_update()
+        .and_then(|()| apt_install("Chromium", &["chromium", "fonts-dejavu-core"]))
         .context("install Chromium by hand, or set CHROMIUM to its path")?;
     if find_chromium().is_none() {
         bail!("apt-get installed no chromium: set CHROMIUM to a browser's path");
@@ -109,4 +123,35 @@ fn find_chromium() -> Option<std::path::PathBuf> {
     .into_iter()
     .map(std::path::PathBuf::from)
     .find(|path| path.exists())
+}
+
+/// Whether a program is in `PATH`.
+pub(crate) fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Fetches the distribution's lists of packages, once a run.
+pub(crate) fn apt_update() -> Result<()> {
+    static UPDATED: AtomicBool = AtomicBool::new(false);
+    if UPDATED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut apt = Command::new("apt-get");
+    run_quietly(
+        "fetch the lists of packages with apt-get",
+        apt.args(["update", "-q"]),
+    )?;
+    UPDATED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Installs packages of the distribution.
+pub(crate) fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
+    eprintln!("setup: installing {what} with apt-get");
+    let mut apt = Command::new("apt-get");
+    apt.args(["install", "-y", "-q", "--no-install-recommends"])
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    run_quietly(&format!("install {what} with apt-get"), &mut apt)
 }

@@ -10,12 +10,7 @@ use crate::{TestOptions, build, demo, paths, setup};
 /// Builds what the end-to-end tests start, then hands over to `cargo test`.
 pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
     setup::for_build()?;
-    if let Err(error) = setup::chromium() {
-        if std::env::var_os("EDGEWISE_REQUIRE_ALL").is_some() {
-            return Err(error);
-        }
-        eprintln!("setup: {error:#}; the browser tests will say that they were skipped");
-    }
+    setup::for_tests()?;
     build::edge()?;
     // Tests of the whole workspace build the binary that the end-to-end tests start; those of
     // some packages may not.
