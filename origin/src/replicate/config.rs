@@ -15,6 +15,57 @@ pub struct Mapping {
     /// `[[source]]`.
     #[serde(rename = "source")]
     pub sources: Vec<SourceConfig>,
+    /// `[kafka_out]`: the origin's accepted events are produced to a topic.
+    pub kafka_out: Option<KafkaOutConfig>,
+}
+
+/// The origin's accepted events, produced to a topic.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaOutConfig {
+    /// `kafka://host:port[,host:port]`.
+    pub brokers: String,
+    /// The topic; only this origin writes to it.
+    pub topic: String,
+    /// Which events, by where they came from.
+    #[serde(default = "KafkaOutConfig::included")]
+    pub include: Vec<Include>,
+    /// Where it starts the first time.
+    #[serde(default)]
+    pub since: Since,
+}
+
+impl KafkaOutConfig {
+    /// Rows are in the operator's own database, and may have come from Kafka: not echoed unless
+    /// asked for.
+    fn included() -> Vec<Include> {
+        vec![Include::Public, Include::Edge, Include::Import]
+    }
+}
+
+/// Where an event came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Include {
+    /// The public events route.
+    Public,
+    /// An edge's queue.
+    Edge,
+    /// An import.
+    Import,
+    /// Rows of a source.
+    Rows,
+}
+
+/// Where producing starts the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Since {
+    /// With the first event that was ever accepted.
+    #[default]
+    Beginning,
+    /// With the next event.
+    Now,
 }
 
 /// A database or broker that is followed.
@@ -167,6 +218,22 @@ impl fmt::Display for Target {
     }
 }
 
+/// The key column of a topic of events: partition and offset in one number.
+pub const POSITION_COLUMN: &str = "__position";
+
+/// What a topic's messages are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Debezium's envelope as JSON, with or without its schema.
+    #[default]
+    Debezium,
+    /// Rows as JSON objects (Debezium's `ExtractNewRecordState`).
+    Flat,
+    /// Events as `POST /api/v1/events` takes them; no field is mapped.
+    Edgewise,
+}
+
 /// A mapped table: one entry `[[source.table]]`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TableConfig {
@@ -174,6 +241,9 @@ pub struct TableConfig {
     pub table: String,
     /// What its rows are.
     pub to: Target,
+    /// What a topic's messages are (Kafka).
+    #[serde(default)]
+    pub format: Format,
     /// Columns of the key; default the primary key.
     #[serde(default)]
     pub key: Vec<String>,
@@ -196,6 +266,31 @@ impl TableConfig {
     #[must_use]
     pub fn entry_name(&self) -> String {
         format!("{}->{}", self.table, self.to)
+    }
+
+    /// The entry with what its format implies: an `edgewise` topic names no fields, and its
+    /// rows' key is where they stand in the topic.
+    #[must_use]
+    pub fn effective(&self) -> Self {
+        let mut table = self.clone();
+        if table.format == Format::Edgewise {
+            let same = [
+                "type",
+                "user",
+                "item",
+                "author",
+                "watch_ms",
+                "duration_ms",
+                "value",
+            ];
+            table.fields = same.map(|name| (name.to_owned(), name.to_owned())).into();
+            let ts = ("ts".to_owned(), "epoch_ms(ts_ms)".to_owned());
+            table.fields.extend([ts]);
+            if table.key.is_empty() {
+                table.key = vec![POSITION_COLUMN.to_owned()];
+            }
+        }
+        table
     }
 }
 
@@ -243,6 +338,33 @@ mod tests {
         assert_eq!(
             format!("{fields:?}"),
             r#"[("type", "'like'"), ("user", "user_id")]"#
+        );
+    }
+
+    #[test]
+    fn a_topic_of_events_maps_no_fields() {
+        let text = r#"
+            [kafka_out]
+            brokers = "kafka://b:9092"
+            topic = "edgewise.events"
+            [[source]]
+            url = "kafka://b:9092"
+            [[source.table]]
+            table = "events"
+            to = "events"
+            format = "edgewise"
+            "#;
+        let mapping: Mapping = toml::from_str(text).unwrap();
+        let table = &mapping.sources[0].tables[0];
+        assert!(table.fields.is_empty());
+        let table = table.effective();
+        assert_eq!(table.key, ["__position"]);
+        assert_eq!(table.fields["ts"], "epoch_ms(ts_ms)");
+        let out = mapping.kafka_out.unwrap();
+        assert_eq!(out.since, Since::Beginning);
+        assert_eq!(
+            out.include,
+            [Include::Public, Include::Edge, Include::Import]
         );
     }
 

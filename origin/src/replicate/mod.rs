@@ -7,11 +7,9 @@
 
 pub mod apply;
 pub mod check;
-pub mod kafka;
-pub mod redact;
-pub mod status;
 pub mod config;
 pub mod contract;
+pub mod kafka;
 pub mod mapping;
 pub mod metrics;
 pub mod redact;
