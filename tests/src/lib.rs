@@ -4,9 +4,11 @@
 //! Everything that is started dies with the test process, however it ends: each child
 //! runs under a watcher that holds the other end of a pipe.
 
+pub mod chaos;
 pub mod http;
 pub mod places;
 pub mod servers;
+pub mod shop;
 pub mod stack;
 
 /// Whether to go on without `what`: says that the test was skipped, or fails under
