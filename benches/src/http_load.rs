@@ -40,6 +40,16 @@ pub(crate) fn get(address: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n")
 }
 
+/// The head of a `GET` with a bearer token.
+pub(crate) fn get_as(address: &str, path: &str, token: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n")
+}
+
+/// The status of one request on a connection of its own.
+pub(crate) fn status(address: &str, request: &str) -> Result<u16> {
+    exchange(address, &mut None, request)
+}
+
 /// The head and body of a `POST` of JSON with a bearer token.
 pub(crate) fn post(address: &str, path: &str, token: &str, body: &str) -> String {
     let length = body.len();

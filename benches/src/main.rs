@@ -14,7 +14,8 @@ use crate::table::Table;
 /// Measures Edgewise, beside peers where there are any.
 #[derive(Parser)]
 struct Options {
-    /// Sections: ranking, bundle, edge, ingest, import, load; all where absent.
+    /// Sections: ranking, bundle, edge, ingest, import, load, drain, freshness; all
+    /// where absent. `chaos` (an hour) runs only where it is named.
     sections: Vec<String>,
     /// Write the table into docs/performance.md.
     #[arg(long)]
@@ -23,18 +24,18 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let wanted = |name: &str| {
-        options.sections.is_empty() || options.sections.iter().any(|section| section == name)
-    };
+    let named = |name: &str| options.sections.iter().any(|section| section == name);
+    let known = || sections::ALL.iter().chain(&sections::LONG);
     for section in &options.sections {
-        if !sections::ALL.iter().any(|(name, _)| name == section) {
-            let names: Vec<&str> = sections::ALL.iter().map(|(name, _)| *name).collect();
+        if !known().any(|(name, _)| name == section) {
+            let names: Vec<&str> = known().map(|(name, _)| *name).collect();
             anyhow::bail!("no section {section:?}: there are {}", names.join(", "));
         }
     }
     let mut table = Table::default();
-    for (name, section) in sections::ALL {
-        if wanted(name) {
+    for (name, section) in known() {
+        let is_long = sections::LONG.iter().any(|(long, _)| long == name);
+        if named(name) || options.sections.is_empty() && !is_long {
             eprintln!("bench: {name}");
             section(&mut table)?;
         }

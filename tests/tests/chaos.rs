@@ -6,7 +6,7 @@ use edgewise_tests::shop::Database;
 
 #[test]
 fn postgres_counts_stay_exact_through_kills_restarts_and_cuts() {
-    let Some(server) = Postgres::start(Version::Debian15) else {
+    let Some(server) = Postgres::start(Version::Pg15) else {
         return;
     };
     let plan = Plan {

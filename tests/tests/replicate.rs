@@ -119,14 +119,14 @@ fn follows_every_change(database: Database) {
 
 #[test]
 fn postgres_15_is_followed_through_every_change() {
-    if let Some(server) = Postgres::start(Version::Debian15) {
+    if let Some(server) = Postgres::start(Version::Pg15) {
         follows_every_change(Database::Postgres(server));
     }
 }
 
 #[test]
 fn a_newer_postgres_is_followed_through_every_change() {
-    if let Some(server) = Postgres::start(Version::Newer) {
+    if let Some(server) = Postgres::start(Version::Pg18) {
         follows_every_change(Database::Postgres(server));
     }
 }

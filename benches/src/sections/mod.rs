@@ -1,7 +1,10 @@
 //! One file a section of the table.
 
 mod bundle;
+mod chaos;
+mod drain;
 mod edge;
+mod freshness;
 mod import;
 mod ingest;
 mod load;
@@ -17,14 +20,19 @@ use crate::table::Table;
 type Section = fn(&mut Table) -> Result<()>;
 
 /// Sections by name, in the order of the table.
-pub(crate) const ALL: [(&str, Section); 6] = [
+pub(crate) const ALL: [(&str, Section); 8] = [
     ("ranking", ranking::run),
     ("bundle", bundle::run),
     ("edge", edge::run),
     ("ingest", ingest::run),
     ("import", import::run),
     ("load", load::run),
+    ("drain", drain::run),
+    ("freshness", freshness::run),
 ];
+
+/// Sections that take so long that they are run only where they are named.
+pub(crate) const LONG: [(&str, Section); 1] = [("chaos", chaos::run)];
 
 /// Rounds of 40 batches; the median round counts.
 const ROUNDS: usize = 60;
