@@ -70,3 +70,9 @@ pub fn promtool() -> Option<PathBuf> {
     }
     found
 }
+
+/// `pg_recvlogical` of PostgreSQL 15: the raw drain of a slot.
+#[must_use]
+pub fn pg_recvlogical() -> Option<PathBuf> {
+    places::program("pg_recvlogical", &[postgres::debian(15)])
+}
