@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A database with the shop in it, and an origin that follows it.
 pub(crate) struct Followed {
     pub(crate) database: Database,
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub(crate) origin: Origin,
     markers: u64,
 }
@@ -29,7 +29,7 @@ impl Followed {
         let origin = Origin::start(&data, &["--mapping", &path.to_string_lossy()]);
         Self {
             database,
-            dir,
+            _dir: dir,
             origin,
             markers: 1_000_000_000,
         }

@@ -352,7 +352,7 @@ fn is_ready(status: &Path, id: u32) -> bool {
 }
 
 /// Where Debian puts a version's programs.
-fn debian(version: u32) -> PathBuf {
+pub(super) fn debian(version: u32) -> PathBuf {
     PathBuf::from(format!("/usr/lib/postgresql/{version}/bin"))
 }
 
