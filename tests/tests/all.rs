@@ -2,7 +2,6 @@
 
 mod bad_input;
 mod browser;
-mod chaos;
 mod client;
 mod crash;
 mod golden;
@@ -10,7 +9,6 @@ mod live;
 mod outage;
 mod parity;
 mod purity;
-mod replicate;
 mod servers;
 mod site;
 mod workerd;
