@@ -161,10 +161,6 @@ impl Writer {
         self.0.stop();
     }
 
-    #[expect(
-        clippy::result_large_err,
-        reason = "what is refused goes back by value, once"
-    )]
     fn push(&self, command: Command, wait: bool) -> Result<Reply, (SubmitError, Command)> {
         let wall_ms = self.0.shared.clock.wall_ms();
         let at = Written {

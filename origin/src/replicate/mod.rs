@@ -13,6 +13,8 @@ pub mod kafka;
 pub mod mapping;
 pub mod metrics;
 pub mod redact;
+#[cfg(test)]
+mod simulation;
 pub mod status;
 pub mod supervise;
 pub mod value;

@@ -127,7 +127,7 @@ impl<P: Position> Applier<P> {
         if !was_pending {
             self.gauge();
         }
-        self.submit(false)
+        self.submit(false).map(drop)
     }
 
     /// The source stands at `position`, with nothing to apply since the last change: the end of
@@ -143,7 +143,7 @@ impl<P: Position> Applier<P> {
         self.room().await?;
         let advanced = self.machine.advance(position, committed_at_ms, self.now());
         debug_assert!(advanced, "there was room");
-        self.submit(false)
+        self.submit(false).map(drop)
     }
 
     /// Removes every row of `table` and moves to `position`: a truncation.
@@ -181,7 +181,8 @@ impl<P: Position> Applier<P> {
         }
     }
 
-    /// The newest durable position: what may be acknowledged. `None` until the first commit.
+    /// The newest durable position: what may be acknowledged. `None` until the first commit: a
+    /// connector acknowledges the checkpoint that it read at once, or a silent source waits.
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<Option<P>> {
         self.durable.subscribe()
@@ -194,7 +195,9 @@ impl<P: Position> Applier<P> {
     /// # Errors
     /// As [`Applier::push`].
     pub async fn idle(&mut self) -> Result<(), ApplyError> {
-        self.submit(false)?;
+        if self.submit(false)? {
+            return Ok(());
+        }
         if self.outbox.is_some() || self.reply.is_some() {
             return self.progress().await;
         }
@@ -202,7 +205,7 @@ impl<P: Position> Applier<P> {
             return pending().await;
         };
         tokio::time::sleep(due.saturating_sub(self.started.elapsed())).await;
-        self.submit(false)
+        self.submit(false).map(drop)
     }
 
     /// Waits until a change fits.
@@ -222,21 +225,23 @@ impl<P: Position> Applier<P> {
             return self.offer();
         }
         let Some((reply, since)) = &mut self.reply else {
-            return self.submit(true);
+            return self.submit(true).map(drop);
         };
         let (result, since) = (reply.await, *since);
         self.reply = None;
         self.finished(result.unwrap_or(Err(WriteError::Stopped)), since)
     }
 
-    /// Takes in a reply that has come and submits the next batch where one is due.
-    fn submit(&mut self, at_once: bool) -> Result<(), ApplyError> {
+    /// Takes in a reply that has come and submits the next batch where one is due; whether
+    /// there was a reply.
+    fn submit(&mut self, at_once: bool) -> Result<bool, ApplyError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
+        let is_awaited = self.reply.is_some();
         if let Some((reply, since)) = &mut self.reply {
             let (result, since) = match reply.try_recv() {
-                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Empty) => return Ok(false),
                 Ok(result) => (result, *since),
                 Err(TryRecvError::Closed) => (Err(WriteError::Stopped), *since),
             };
@@ -246,9 +251,9 @@ impl<P: Position> Applier<P> {
         if let Some(batch) = self.machine.take_batch(self.started.elapsed(), at_once) {
             self.metrics.batch_rows(batch.changes.len());
             self.outbox = Some(Box::new(Command::Rows(Box::<RowBatch>::new(batch))));
-            return self.offer();
+            self.offer()?;
         }
-        Ok(())
+        Ok(is_awaited)
     }
 
     /// Offers the batch in the outbox to the writer; it stays there while the queue is full.
