@@ -11,7 +11,8 @@ use crate::clock::Clock;
 use crate::ingest::{Command, WriteError, Writer};
 use crate::store::item::ItemRecord;
 use crate::store::log::{EventOrigin, LogEntry, LogEvent};
-use crate::store::record::{Follow, Reaction, RecentEvents, Record};
+use crate::store::reaction::Reaction;
+use crate::store::record::{Follow, Hide, RecentEvents, Record};
 use crate::store::{Range, Snapshot, Store, StoreError, Table, keys, read};
 
 /// Everything that is stored of a user. Times are Unix ms of domain time.
@@ -138,6 +139,9 @@ impl Reader<'_> {
         for (key, value) in self.rows(Table::Follows)? {
             let author = self.name(Name::Author, read::key_u64(Table::Follows, &key, 0)?)?;
             let follow = Follow::decode(Table::Follows, &value)?;
+            if !follow.stands() {
+                continue;
+            }
             let item = follow
                 .via
                 .map(|item| self.name(Name::Item, item))
@@ -153,7 +157,8 @@ impl Reader<'_> {
             let is_item = key.first() == Some(&keys::HIDDEN_ITEM);
             let kind = if is_item { Name::Item } else { Name::Author };
             let name = self.name(kind, read::key_u64(Table::Hides, &key, 1)?)?;
-            hides.push(json!({ kind.key(): name, "at": i64::decode(Table::Hides, &value)? }));
+            hides
+                .push(json!({ kind.key(): name, "at": Hide::decode(Table::Hides, &value)?.at_ms }));
         }
         Ok(hides)
     }
@@ -203,6 +208,12 @@ impl Reader<'_> {
         read::log_from(self.snapshot, 1, &mut |seq, record| {
             match record.entry {
                 LogEntry::Event(event) if event.user == number => events.push((seq, event)),
+                LogEntry::Rows { table, changes } => {
+                    let of_user = changes
+                        .iter()
+                        .filter(|change| change.event.user == number && !change.is_over);
+                    events.extend(of_user.map(|change| (seq, change.event.logged(table))));
+                }
                 LogEntry::Served(item) if item.user == Some(number) => served.push((seq, item)),
                 _ => {}
             }
@@ -235,6 +246,7 @@ impl Reader<'_> {
         let id = match event.origin {
             EventOrigin::Id { id, .. } => format!("xxh3:{id:032x}"),
             EventOrigin::Row { file, ordinal } => format!("row:{file:016x}:{ordinal}"),
+            EventOrigin::Table(table) => format!("table:{table}"),
         };
         Ok(json!({
             "seq": seq,

@@ -5,75 +5,91 @@ use edgewise_wire::api::EventType;
 use edgewise_wire::counters::Counters;
 
 use super::batch::Batch;
+use super::rows::stand::{Shift, settle};
 use super::{FollowChange, Hidden, outlier};
 use crate::store::log::{EventOrigin, LogEvent};
-use crate::store::record::{Follow, Reaction, Standing};
+use crate::store::memory::RowEffect;
+use crate::store::reaction::{Reaction, Standing};
 use crate::store::{StoreError, keys};
 
 /// An event with what is known of its item and user where it applies.
-struct Context<'a> {
-    event: &'a LogEvent,
-    user_id: &'a str,
+pub(super) struct Context<'a> {
+    pub(super) event: &'a LogEvent,
+    pub(super) user_id: &'a str,
     /// Author of the item by its facts.
     item_author: Option<u64>,
     /// Duration: the event's, else the item's; ms.
     duration_ms: u32,
     /// The user is too busy today to move hot lists.
-    is_outlier: bool,
+    pub(super) is_outlier: bool,
+    /// What it did so far.
+    pub(super) effect: RowEffect,
 }
 
 impl Context<'_> {
     /// Whom an interaction is with: the item's author by its facts, else by the event.
-    fn author(&self) -> Option<u64> {
+    pub(super) fn author(&self) -> Option<u64> {
         self.item_author.or(self.event.author)
     }
 
     /// Whom a follow is of: the author it names, else the item's.
-    fn followed(&self) -> Option<u64> {
+    pub(super) fn followed(&self) -> Option<u64> {
         self.event.author.or(self.item_author)
     }
 
-    fn hour(&self) -> u32 {
+    pub(super) fn hour(&self) -> u32 {
         keys::hour_of(self.event.ts_ms)
+    }
+
+    /// Rows are taken back one by one, in any order; events are undone by events.
+    const fn is_row(&self) -> bool {
+        matches!(self.event.origin, EventOrigin::Table(_))
     }
 }
 
 impl Batch<'_> {
-    /// Applies an event of the user `user_id`, in log order.
-    pub(super) fn apply(&mut self, event: &LogEvent, user_id: &str) -> Result<(), StoreError> {
-        let context = self.context(event, user_id)?;
+    /// Applies an event of the user `user_id`, in log order, and says what it did.
+    pub(super) fn apply(
+        &mut self,
+        event: &LogEvent,
+        user_id: &str,
+    ) -> Result<RowEffect, StoreError> {
+        let mut context = self.context(event, user_id)?;
         let recent = self
             .tables
             .recent
             .entry(&*self.stored, keys::number(event.user))?;
         recent.last_event_ms = recent.last_event_ms.max(event.ts_ms);
-        match event.kind {
-            EventType::Impression => {
-                self.count(&context, |counters| bump(&mut counters.impressions))?;
-                self.seen(&context)
+        let context_mut = &mut context;
+        match (event.kind, context_mut.is_row()) {
+            (EventType::Impression, _) => {
+                self.count(context_mut, |counters| bump(&mut counters.impressions))?;
+                self.seen(context_mut)?;
             }
-            EventType::View => self.view(&context),
-            EventType::Click => {
-                self.count(&context, |counters| bump(&mut counters.clicks))?;
-                self.warm(&context, self.hot.click)?;
-                self.interaction(&context, context.author())
+            (EventType::View, _) => self.view(context_mut)?,
+            (EventType::Click, _) => {
+                self.count(context_mut, |counters| bump(&mut counters.clicks))?;
+                self.warm(context_mut, self.hot.click)?;
+                self.interaction(context_mut, context_mut.author())?;
             }
-            EventType::Like => self.like(&context),
-            EventType::Unlike => self.unlike(&context),
-            EventType::Comment => {
-                self.count(&context, |counters| bump(&mut counters.comments))?;
-                self.warm(&context, self.hot.comment)?;
-                self.interaction(&context, context.author())
+            (EventType::Comment, _) => {
+                self.count(context_mut, |counters| bump(&mut counters.comments))?;
+                self.warm(context_mut, self.hot.comment)?;
+                self.interaction(context_mut, context_mut.author())?;
             }
-            EventType::Share => self.share(&context),
-            EventType::Follow => self.follow(&context),
-            EventType::Unfollow => self.unfollow(&context),
-            EventType::Hide => self.hide(&context),
-            EventType::Purchase => {
-                self.count(&context, |counters| bump(&mut counters.purchases))?;
-                self.interaction(&context, context.author())
+            (EventType::Purchase, _) => {
+                self.count(context_mut, |counters| bump(&mut counters.purchases))?;
+                self.interaction(context_mut, context_mut.author())?;
             }
+            (_, true) => self.apply_standing_row(context_mut)?,
+            (EventType::Like, _) => self.like(context_mut)?,
+            (EventType::Unlike, _) => self.unlike(context_mut)?,
+            (EventType::Share, _) => self.share(context_mut)?,
+            (EventType::Follow, _) => self.follow(context_mut)?,
+            (EventType::Unfollow, _) => self.unfollow(context_mut)?,
+            (EventType::Hide, _) => self.hide(context_mut)?,
         }
+        Ok(context.effect)
     }
 
     fn context<'e>(
@@ -104,12 +120,16 @@ impl Batch<'_> {
             item_author,
             duration_ms,
             is_outlier,
+            effect: RowEffect::default(),
         })
     }
 
     /// A view is timed where both its duration and how long was watched are known.
-    fn view(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn view(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let watch_ms = context.event.watch_ms.filter(|_| context.duration_ms > 0);
+        if watch_ms.is_some() {
+            context.effect.duration_ms = context.duration_ms;
+        }
         let ratio = watch_ms.map(|watch| f64::from(watch) / f64::from(context.duration_ms));
         // watch >= 0.9 * duration, in integers.
         let is_completed = watch_ms
@@ -140,7 +160,7 @@ impl Batch<'_> {
         }
     }
 
-    fn like(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn like(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         if let Some(item) = context.event.item {
             self.stand(context, item, |reaction| &mut reaction.likes, self.hot.like)?;
             self.count(context, |counters| bump(&mut counters.likes))?;
@@ -148,7 +168,7 @@ impl Batch<'_> {
         self.interaction(context, context.author())
     }
 
-    fn unlike(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn unlike(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let Some(item) = context.event.item else {
             return Ok(());
         };
@@ -156,36 +176,35 @@ impl Batch<'_> {
         let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
         if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.likes)) {
             self.count_back(item, taken.hour, |counters| &mut counters.likes)?;
-            self.cool(item, taken.hot_at_ms, self.hot.like)?;
+            self.shift(item, taken.shift, self.hot.like)?;
         }
         Ok(())
     }
 
-    fn share(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn share(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         if let Some(item) = context.event.item {
             let reaction = self.reaction(context.event.user, item)?;
-            let is_first = !reaction.shared;
-            reaction.shared |= !context.is_outlier;
+            let is_first = !reaction.shared && reaction.shares_ms.is_empty();
+            reaction.shared |= is_first && !context.is_outlier;
             self.count(context, |counters| bump(&mut counters.shares))?;
             self.warm(context, if is_first { self.hot.share } else { 0.0 })?;
         }
         self.interaction(context, context.author())
     }
 
-    fn follow(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn follow(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let event = context.event;
         if let Some(author) = context.followed() {
             let key = keys::pair(event.user, author);
-            match self.tables.follows.get_mut(&*self.stored, key)? {
-                Some(follow) => follow.via = event.item.or(follow.via),
-                None => {
-                    let follow = Follow {
-                        since_ms: event.ts_ms,
-                        via: event.item,
-                    };
-                    self.tables.follows.put(key, follow);
-                    self.follow_changed(context, author, true);
-                }
+            let follow = self.tables.follows.entry(&*self.stored, key)?;
+            let is_new = !follow.stands();
+            follow.called = true;
+            if is_new {
+                follow.since_ms = event.ts_ms;
+            }
+            follow.via = event.item.or(follow.via.filter(|_| !is_new));
+            if is_new {
+                self.follow_changed(context, author, true);
             }
         }
         if let Some(item) = event.item {
@@ -202,27 +221,25 @@ impl Batch<'_> {
 
     /// Ends the follow and takes back one follow on the item: the one it names, else the one
     /// that the follow was made on.
-    fn unfollow(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn unfollow(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let event = context.event;
         let mut item = event.item;
-        if let Some(author) = context.followed() {
-            let key = keys::pair(event.user, author);
-            if let Some(follow) = self.tables.follows.remove(&*self.stored, key)? {
-                item = item.or(follow.via);
-                self.follow_changed(context, author, false);
-            }
+        if let Some(author) = context.followed()
+            && let Some(follow) = self.uncall_follow(event.user, context.user_id, author)?
+        {
+            item = item.or(follow.via);
         }
         let Some(item) = item else { return Ok(()) };
         let key = keys::pair(event.user, item);
         let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
         if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.follows)) {
             self.count_back(item, taken.hour, |counters| &mut counters.follows)?;
-            self.cool(item, taken.hot_at_ms, self.hot.follow)?;
+            self.shift(item, taken.shift, self.hot.follow)?;
         }
         Ok(())
     }
 
-    fn follow_changed(&mut self, context: &Context<'_>, author: u64, follows: bool) {
+    pub(super) fn follow_changed(&mut self, context: &mut Context<'_>, author: u64, follows: bool) {
         self.follows.push(FollowChange {
             user: context.user_id.to_owned(),
             author,
@@ -230,7 +247,7 @@ impl Batch<'_> {
         });
     }
 
-    fn hide(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn hide(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let event = context.event;
         self.count(context, |counters| bump(&mut counters.hides))?;
         let hidden = [
@@ -242,9 +259,9 @@ impl Batch<'_> {
                 .map(|author| (keys::HIDDEN_AUTHOR, author, Hidden::Author(author))),
         ];
         for (kind, hash, hidden) in hidden.into_iter().flatten() {
-            self.tables
-                .hides
-                .put(keys::hide(event.user, kind, hash), event.ts_ms);
+            let key = keys::hide(event.user, kind, hash);
+            let hide = self.tables.hides.entry(&*self.stored, key)?;
+            (hide.at_ms, hide.called) = (event.ts_ms, true);
             self.hides.push((context.user_id.to_owned(), hidden));
         }
         Ok(())
@@ -254,7 +271,7 @@ impl Batch<'_> {
     /// hot lists.
     fn stand(
         &mut self,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         item: u64,
         standing: fn(&mut Reaction) -> &mut Standing,
         weight: f64,
@@ -262,10 +279,7 @@ impl Batch<'_> {
         let hour = context.hour();
         let standing = standing(self.reaction(context.event.user, item)?);
         let is_first = standing.hot_at_ms.is_none();
-        match standing.by_hour.last_mut() {
-            Some((last, count)) if *last == hour => *count += 1,
-            _ => standing.by_hour.push((hour, 1)),
-        }
+        standing.push(hour);
         let is_hot = is_first && !context.is_outlier;
         if is_hot {
             standing.hot_at_ms = Some(context.event.ts_ms);
@@ -273,15 +287,15 @@ impl Batch<'_> {
         self.warm(context, if is_hot { weight } else { 0.0 })
     }
 
-    fn reaction(&mut self, user: u64, item: u64) -> Result<&mut Reaction, StoreError> {
+    pub(super) fn reaction(&mut self, user: u64, item: u64) -> Result<&mut Reaction, StoreError> {
         self.tables
             .reactions
             .entry(&*self.stored, keys::pair(user, item))
     }
 
-    fn count(
+    pub(super) fn count(
         &mut self,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         add: impl Fn(&mut Counters),
     ) -> Result<(), StoreError> {
         let Some(item) = context.event.item else {
@@ -322,10 +336,15 @@ impl Batch<'_> {
     }
 
     /// Adds to the hot sums. A repeat has weight 0 and still is an event of the window.
-    fn warm(&mut self, context: &Context<'_>, weight: f64) -> Result<(), StoreError> {
+    pub(super) fn warm(
+        &mut self,
+        context: &mut Context<'_>,
+        weight: f64,
+    ) -> Result<(), StoreError> {
         let Some(item) = context.event.item.filter(|_| !context.is_outlier) else {
             return Ok(());
         };
+        context.effect.is_hot = weight > 0.0;
         let ts_ms = context.event.ts_ms;
         let totals = self
             .tables
@@ -339,7 +358,12 @@ impl Batch<'_> {
     }
 
     /// Takes back what a like or follow at `at_ms` added to the hot sums.
-    fn cool(&mut self, item: u64, at_ms: Option<i64>, weight: f64) -> Result<(), StoreError> {
+    pub(super) fn cool(
+        &mut self,
+        item: u64,
+        at_ms: Option<i64>,
+        weight: f64,
+    ) -> Result<(), StoreError> {
         let Some(at_ms) = at_ms else { return Ok(()) };
         let totals = self
             .tables
@@ -353,7 +377,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn seen(&mut self, context: &Context<'_>) -> Result<(), StoreError> {
+    fn seen(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let event = context.event;
         let Some(item) = event.item else {
             return Ok(());
@@ -366,12 +390,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn interaction(
+    pub(super) fn interaction(
         &mut self,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         author: Option<u64>,
     ) -> Result<(), StoreError> {
         let event = context.event;
+        context.effect.author = author;
         if let Some(author) = author {
             let key = keys::by_day(event.user, keys::day_of(event.ts_ms), author);
             *self.tables.affinity.entry(&*self.stored, key)? += 1;
@@ -390,29 +415,20 @@ impl Batch<'_> {
 }
 
 /// Counts one; a counter that is full stays full.
-fn bump(count: &mut u32) {
+pub(super) fn bump(count: &mut u32) {
     *count = count.saturating_add(1);
 }
 
 /// A like or follow that was taken back.
-struct Taken {
+struct Undone {
     hour: u32,
-    hot_at_ms: Option<i64>,
+    shift: Shift,
 }
 
 /// Takes the newest back; the hot score lets go with the last.
-fn take_back(standing: &mut Standing) -> Option<Taken> {
-    let (hour, count) = standing.by_hour.last_mut()?;
-    let hour = *hour;
-    *count -= 1;
-    if *count == 0 {
-        standing.by_hour.pop();
-    }
-    let is_last = standing.by_hour.is_empty();
-    let hot_at_ms = if is_last {
-        standing.hot_at_ms.take()
-    } else {
-        None
-    };
-    Some(Taken { hour, hot_at_ms })
+fn take_back(standing: &mut Standing) -> Option<Undone> {
+    let newest = standing.by_hour.len().checked_sub(1)?;
+    let hour = standing.remove(newest)?;
+    let (shift, _) = settle(standing);
+    Some(Undone { hour, shift })
 }

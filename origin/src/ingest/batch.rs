@@ -14,8 +14,9 @@ use super::{
     Changes, Command, FollowChange, Hidden, ItemState, Outcome, Rejected, Served, Written,
 };
 use super::{dedupe, outlier};
-use crate::store::log::{LogEntry, LogRecord, ServedRecord};
+use crate::store::log::{LogEntry, LogRecord, RowsWriter, ServedRecord};
 use crate::store::record::{DedupeRecord, Follow, Record, UserRecord};
+use crate::store::source::DeadCounts;
 use crate::store::{Range, StoreError, Table, Transaction, keys, read};
 
 pub(super) const ITEM_COLLIDES: &str = "the item id's hash collides with another item's id";
@@ -39,6 +40,12 @@ pub(super) struct Batch<'a> {
     served: u64,
     written: BTreeSet<u64>,
     deleted_users: Vec<String>,
+    /// Row events that are not in the transaction yet: the log's next record.
+    pub(super) rows_log: Option<RowsWriter>,
+    /// How many dead letters there are, once that was asked.
+    pub(super) dead: Option<DeadCounts>,
+    /// A commit of these commands failed and may have happened.
+    pub(super) is_retry: bool,
     seq: u64,
     next_user: u64,
 }
@@ -49,8 +56,10 @@ impl<'a> Batch<'a> {
         stored: &'a mut dyn Transaction,
         hot: &'a HotConfig,
         commands: &[(Command, Written)],
+        is_retry: bool,
     ) -> Result<(Vec<Outcome>, Changes), StoreError> {
         let mut batch = Self::begin(stored, hot)?;
+        batch.is_retry = is_retry;
         let mut outcomes = Vec::with_capacity(commands.len());
         for (command, at) in commands {
             batch.at = Written {
@@ -85,6 +94,9 @@ impl<'a> Batch<'a> {
             served: 0,
             written: BTreeSet::new(),
             deleted_users: Vec::new(),
+            rows_log: None,
+            dead: None,
+            is_retry: false,
             seq,
             next_user,
         })
@@ -99,17 +111,30 @@ impl<'a> Batch<'a> {
             Command::Follows { add, pairs } => self.follow_pairs(*add, pairs),
             Command::DeleteUser(id) => self.delete_user(id),
             Command::Served(served) => self.served(served),
-            Command::Rows(_) => Ok(Outcome::default()),
+            Command::Rows(batch) => self.rows(batch),
+            Command::Source(command) => self.source(command),
+            Command::DropDeadLetters(letters) => self.drop_dead_letters(letters),
         }
     }
 
     /// Appends to the log.
     pub(super) fn append(&mut self, entry: LogEntry) -> Result<u64, StoreError> {
+        self.flush_rows_log()?;
         self.seq += 1;
         let record = LogRecord { at: self.at, entry };
         self.stored
             .put(Table::Log, &keys::number(self.seq), &record.encode())?;
         Ok(self.seq)
+    }
+
+    /// Appends the row events that wait to the log.
+    pub(super) fn flush_rows_log(&mut self) -> Result<(), StoreError> {
+        let Some(rows) = self.rows_log.take() else {
+            return Ok(());
+        };
+        self.seq += 1;
+        self.stored
+            .put(Table::Log, &keys::number(self.seq), &rows.finish())
     }
 
     fn upsert_items(&mut self, items: &[Item]) -> Result<Outcome, StoreError> {
@@ -123,7 +148,11 @@ impl<'a> Batch<'a> {
         Ok(outcome)
     }
 
-    fn upsert_item(&mut self, item: &Item) -> Result<Result<(), &'static str>, StoreError> {
+    /// Writes an item's facts, or says why not.
+    pub(super) fn upsert_item(
+        &mut self,
+        item: &Item,
+    ) -> Result<Result<(), &'static str>, StoreError> {
         let author = id_hash(&item.author);
         if !self.item_fits(id_hash(&item.id), &item.id)? {
             return Ok(Err(ITEM_COLLIDES));
@@ -151,35 +180,31 @@ impl<'a> Batch<'a> {
 
     fn delete_item(&mut self, id: &str) -> Result<Outcome, StoreError> {
         let hash = id_hash(id);
+        let known = self.tables.items.get(&*self.stored, keys::number(hash))?;
+        let mut outcome = Outcome::default();
+        if known.is_none_or(|record| record.id != id || record.item.is_none()) {
+            outcome.rejected.push(rejected(0, UNKNOWN_ITEM));
+        } else if self.delete_item_of(hash)? {
+            outcome.accepted = 1;
+        } else {
+            outcome.duplicate = 1;
+        }
+        Ok(outcome)
+    }
+
+    /// Marks an item deleted; returns whether it was there.
+    pub(super) fn delete_item_of(&mut self, hash: u64) -> Result<bool, StoreError> {
         let wall_ms = self.at.wall_ms;
-        let record = self
-            .tables
-            .items
-            .get_mut(&*self.stored, keys::number(hash))?;
-        match record {
-            Some(record) if record.id == id && record.item.is_some() => {
-                if record.deleted_at_ms.is_some() {
-                    return Ok(Outcome {
-                        duplicate: 1,
-                        ..Outcome::default()
-                    });
-                }
+        let key = keys::number(hash);
+        match self.tables.items.get_mut(&*self.stored, key)? {
+            Some(record) if record.item.is_some() && record.deleted_at_ms.is_none() => {
                 record.deleted_at_ms = Some(wall_ms);
             }
-            _ => {
-                let rejected = vec![rejected(0, UNKNOWN_ITEM)];
-                return Ok(Outcome {
-                    rejected,
-                    ..Outcome::default()
-                });
-            }
+            _ => return Ok(false),
         }
         self.touched.insert(hash);
         self.append(LogEntry::DeleteItem(hash))?;
-        Ok(Outcome {
-            accepted: 1,
-            ..Outcome::default()
-        })
+        Ok(true)
     }
 
     fn follow_pairs(
@@ -214,23 +239,25 @@ impl<'a> Batch<'a> {
     fn add_follow(&mut self, user: &str, author: &str) -> Result<(), StoreError> {
         let number = self.register_user(user)?;
         let hash = id_hash(author);
-        let key = keys::pair(number, hash);
-        if self.tables.follows.get(&*self.stored, key)?.is_some() {
+        self.register_author(hash, author)?;
+        let since_ms = self.at.domain_ms;
+        let follow = self
+            .tables
+            .follows
+            .entry(&*self.stored, keys::pair(number, hash))?;
+        if follow.called {
             return Ok(());
         }
-        self.register_author(hash, author)?;
-        self.tables.follows.put(
-            key,
-            Follow {
-                since_ms: self.at.domain_ms,
-                via: None,
-            },
-        );
-        self.follows.push(FollowChange {
-            user: user.to_owned(),
-            author: hash,
-            follows: true,
-        });
+        let is_new = !follow.stands();
+        follow.called = true;
+        if is_new {
+            (follow.since_ms, follow.via) = (since_ms, None);
+            self.follows.push(FollowChange {
+                user: user.to_owned(),
+                author: hash,
+                follows: true,
+            });
+        }
         self.append(LogEntry::AddFollow {
             user: number,
             author: hash,
@@ -242,16 +269,7 @@ impl<'a> Batch<'a> {
         let Some(number) = self.user_number(user)? else {
             return Ok(());
         };
-        let removed = self
-            .tables
-            .follows
-            .remove(&*self.stored, keys::pair(number, author))?;
-        if removed.is_some() {
-            self.follows.push(FollowChange {
-                user: user.to_owned(),
-                author,
-                follows: false,
-            });
+        if self.uncall_follow(number, user, author)?.is_some() {
             self.append(LogEntry::RemoveFollow {
                 user: number,
                 author,
@@ -260,13 +278,49 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn delete_user(&mut self, id: &str) -> Result<Outcome, StoreError> {
+    /// Takes back what calls and events say of a follow; rows may still say it. Returns what
+    /// it was, where they said anything.
+    pub(super) fn uncall_follow(
+        &mut self,
+        number: u64,
+        user: &str,
+        author: u64,
+    ) -> Result<Option<Follow>, StoreError> {
+        let key = keys::pair(number, author);
+        let known = self.tables.follows.get(&*self.stored, key)?;
+        let Some(before) = known.copied().filter(|follow| follow.called) else {
+            return Ok(None);
+        };
+        let after = Follow {
+            called: false,
+            ..before
+        };
+        if after.is_empty() {
+            self.tables.follows.remove(&*self.stored, key)?;
+        } else {
+            self.tables.follows.put(key, after);
+        }
+        if !after.stands() {
+            self.follows.push(FollowChange {
+                user: user.to_owned(),
+                author,
+                follows: false,
+            });
+        }
+        Ok(Some(before))
+    }
+
+    /// Removes a user's personal data.
+    pub(super) fn delete_user(&mut self, id: &str) -> Result<Outcome, StoreError> {
         let Some(number) = self.user_number(id)? else {
             return Ok(Outcome::default());
         };
         self.tables
             .users
             .remove(&*self.stored, keys::number(id_hash(id)))?;
+        self.tables
+            .user_ids
+            .remove(&*self.stored, keys::number(number))?;
         self.append(LogEntry::DeleteUser(number))?;
         self.tables.flush(self.stored)?;
         let prefix = keys::number(number);
@@ -338,8 +392,13 @@ impl<'a> Batch<'a> {
             self.at,
             self.counted + self.served,
         )?;
+        self.flush_rows_log()?;
         let items = self.item_states()?;
         self.tables.flush(self.stored)?;
+        if let Some(dead) = &self.dead {
+            self.stored
+                .put(Table::Meta, keys::DEAD_LETTERS, &dead.encode())?;
+        }
         let meta: [(&[u8], Vec<u8>); 6] = [
             (keys::POSITION, self.seq.encode()),
             (keys::NEXT_USER, self.next_user.encode()),
@@ -413,7 +472,8 @@ impl<'a> Batch<'a> {
         Ok(known.is_none_or(|record| record.id == id))
     }
 
-    fn user_number(&mut self, id: &str) -> Result<Option<u64>, StoreError> {
+    /// The number of a user id.
+    pub(super) fn user_number(&mut self, id: &str) -> Result<Option<u64>, StoreError> {
         let known = self
             .tables
             .users
@@ -435,6 +495,9 @@ impl<'a> Batch<'a> {
             id: id.to_owned(),
         };
         self.tables.users.put(keys::number(id_hash(id)), record);
+        self.tables
+            .user_ids
+            .put(keys::number(number), id.to_owned());
         Ok(number)
     }
 

@@ -27,6 +27,11 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
         }
     }
 
+    /// Records in memory.
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
     /// The record of `key`.
     pub(super) fn get(
         &mut self,

@@ -39,10 +39,10 @@ pub(super) fn forget(
     let mut next = from;
     let mut old = Vec::new();
     stored.scan(Table::Log, &range, &mut |_, value| {
-        let record = LogRecord::decode(Table::Log, value)?;
-        if !is_forgotten(record.at, now) {
+        if !is_forgotten(LogRecord::received(value)?, now) {
             return Ok(ControlFlow::Break(()));
         }
+        let record = LogRecord::decode(Table::Log, value)?;
         match record.entry {
             LogEntry::Event(event) => {
                 if let EventOrigin::Id { id, .. } = event.origin {

@@ -11,8 +11,8 @@ use crate::store::log::{EventOrigin, LogEntry, LogEvent};
 use crate::store::record::DedupeRecord;
 use crate::store::{StoreError, keys};
 
-/// The year 9999: beyond it (and before 1970) times of imports are clamped.
-const TS_MAX_MS: i64 = 253_402_300_799_999;
+/// The year 9999: beyond it (and before 1970) times of imports and rows are clamped.
+pub(super) const TS_MAX_MS: i64 = 253_402_300_799_999;
 
 impl Batch<'_> {
     pub(super) fn events(

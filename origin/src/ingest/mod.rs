@@ -113,6 +113,10 @@ pub enum Command {
     Served(Vec<Served>),
     /// Changes of an operator's rows; see [`rows`].
     Rows(Box<rows::RowBatch>),
+    /// What is known of a source itself.
+    Source(rows::SourceCommand),
+    /// Removes dead letters by number.
+    DropDeadLetters(Vec<u64>),
 }
 
 /// What a command did, durable when it is answered.
@@ -129,7 +133,8 @@ pub struct Outcome {
     pub position: u64,
     /// Rows: a checkpoint was not what the batch expected; nothing was changed.
     pub conflict: bool,
-    /// Rows: a `Clear` has more rows to remove; its moves did not happen, submit it again.
+    /// Rows: a `Clear` (or a `Forget`) has more rows to remove; its moves did not happen,
+    /// submit it again.
     pub more: bool,
     /// Rows: dead letters that were written, the writer's own (hash collisions, a patch of an
     /// unknown row) included.

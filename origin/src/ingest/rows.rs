@@ -6,6 +6,22 @@
 //! has no second effect, deletes and updates need no old row from the source, and the
 //! aggregates always equal the rows that are remembered.
 
+mod batch;
+mod dead;
+mod event;
+mod fact;
+#[cfg(test)]
+mod histories;
+mod source;
+pub(super) mod stand;
+mod take_back;
+#[cfg(test)]
+mod tests;
+
+pub use batch::CHECKPOINT_NAME_BYTES_MAX;
+pub use dead::DEAD_LETTERS_MAX;
+pub use source::CLEARED_ROWS_MAX;
+
 use compact_str::CompactString;
 use edgewise_wire::api::{EventType, Item};
 
@@ -183,4 +199,40 @@ pub struct RowBatch {
     pub changes: Vec<RowChange>,
     /// Refused rows. Their `RowOp::Remove` is among `changes`, at their place.
     pub dead: Vec<DeadLetter>,
+}
+
+/// Something to write about a source itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceCommand {
+    /// Gives each mapped table its [`TableId`]; one that has one keeps it. They are read back
+    /// with [`read::tables`](crate::store::read::tables).
+    Register {
+        /// The source's name.
+        source: String,
+        /// Names of entries of the mapping.
+        tables: Vec<String>,
+    },
+    /// Forgets a part of a source; bounded, see [`Outcome::more`](super::Outcome::more).
+    Forget {
+        /// The source's name.
+        source: String,
+        /// What.
+        part: ForgetPart,
+    },
+}
+
+/// What is forgotten of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForgetPart {
+    /// Checkpoints whose name starts with this; with "" all of them.
+    Checkpoints(String),
+    /// A table's rows and dead letters: what its rows counted is taken back. The table keeps
+    /// its number.
+    Rows(TableId),
+    /// A table's bookkeeping (row memory, dead letters, number): what its rows counted stays.
+    Memory(TableId),
+    /// All of the source: what its rows counted is taken back.
+    Source,
+    /// All of the source's bookkeeping: what its rows counted stays.
+    Bookkeeping,
 }

@@ -3,6 +3,7 @@
 use edgewise_wire::api::{Event, Item};
 
 use super::Command;
+use super::rows::{Fact, RowBatch, RowOp};
 
 /// Bytes of a struct and its allocations' headers, about.
 const FIXED: usize = 192;
@@ -23,12 +24,28 @@ impl Command {
                 .map(|(user, author)| FIXED + user.len() + author.len())
                 .sum(),
             Self::Served(served) => served.len() * 2 * FIXED,
-            Self::Rows(batch) => {
-                (batch.changes.len() + batch.moves.len() + batch.dead.len()) * FIXED
-            }
+            Self::Rows(batch) => rows_bytes(batch),
+            Self::Source(_) => FIXED,
+            Self::DropDeadLetters(letters) => letters.len() * 8,
         };
         FIXED + inside
     }
+}
+
+fn rows_bytes(batch: &RowBatch) -> usize {
+    let changes = batch.changes.iter().map(|change| match &change.op {
+        RowOp::Put(Fact::Item(item)) | RowOp::Patch(item, _) => FIXED + item_bytes(item),
+        _ => FIXED,
+    });
+    let moves = batch.moves.iter().map(|step| {
+        let values = [&step.from, &step.to].into_iter().flatten();
+        FIXED + values.map(Vec::len).sum::<usize>()
+    });
+    let dead = batch.dead.iter().map(|letter| {
+        let texts = [&letter.key, &letter.reason, &letter.position];
+        FIXED + letter.columns.len() + texts.into_iter().map(String::len).sum::<usize>()
+    });
+    changes.sum::<usize>() + moves.sum::<usize>() + dead.sum::<usize>()
 }
 
 fn event_bytes(event: &Event) -> usize {

@@ -4,12 +4,14 @@ use edgewise_wire::counters::Counters;
 
 use super::cells::Cells;
 use crate::store::item::ItemRecord;
+use crate::store::memory::{RememberedRow, RowBlock};
+use crate::store::reaction::Reaction;
 use crate::store::record::{
-    DayStats, DedupeRecord, Follow, ItemTotals, Reaction, RecentEvents, UserRecord,
+    DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, UserRecord,
 };
 use crate::store::{StoreError, Table, Transaction};
 
-/// Everything but `Meta` and `Log`.
+/// Everything but `Meta`, `Log` and what is kept of sources.
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) dedupe: Cells<16, DedupeRecord>,
@@ -21,12 +23,15 @@ pub(super) struct Tables {
     pub(super) authors: Cells<8, String>,
     pub(super) recent: Cells<8, RecentEvents>,
     pub(super) follows: Cells<16, Follow>,
-    pub(super) hides: Cells<17, i64>,
+    pub(super) hides: Cells<17, Hide>,
     pub(super) seen: Cells<20, i64>,
     pub(super) affinity: Cells<20, u64>,
     pub(super) reactions: Cells<16, Reaction>,
     pub(super) activity: Cells<12, u64>,
     pub(super) days: Cells<4, DayStats>,
+    pub(super) user_ids: Cells<8, String>,
+    pub(super) row_blocks: Cells<13, RowBlock>,
+    pub(super) row_hashes: Cells<21, RememberedRow>,
 }
 
 impl Tables {
@@ -57,6 +62,9 @@ impl Tables {
             reactions: Cells::new(Table::Reactions),
             activity: Cells::new(Table::Activity),
             days: Cells::new(Table::Days),
+            user_ids: Cells::new(Table::UserIds),
+            row_blocks: Cells::new(Table::Rows),
+            row_hashes: Cells::new(Table::Rows),
         }
     }
 
@@ -76,6 +84,9 @@ impl Tables {
         self.affinity.flush(stored)?;
         self.reactions.flush(stored)?;
         self.activity.flush(stored)?;
-        self.days.flush(stored)
+        self.days.flush(stored)?;
+        self.user_ids.flush(stored)?;
+        self.row_blocks.flush(stored)?;
+        self.row_hashes.flush(stored)
     }
 }

@@ -260,11 +260,11 @@ impl Worker {
         &self,
         commands: &[(Command, Written)],
     ) -> Result<(Vec<Outcome>, Changes), StoreError> {
-        let mut attempt = 1;
+        let mut attempt = 1_u32;
         loop {
             let mut done = None;
             let result = self.store.write(&mut |transaction| {
-                done = Some(Batch::run(transaction, &self.hot, commands)?);
+                done = Some(Batch::run(transaction, &self.hot, commands, attempt > 1)?);
                 Ok(())
             });
             match (result, done) {

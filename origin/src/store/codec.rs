@@ -91,6 +91,25 @@ impl<'a> Decoder<'a> {
         Ok(decoder)
     }
 
+    /// Opens a record of `table` that has one of several versions, and says which.
+    ///
+    /// # Errors
+    /// Where the version is 0 or above `newest`.
+    pub fn versions(table: Table, bytes: &'a [u8], newest: u8) -> Result<(Self, u8), StoreError> {
+        let mut decoder = Self { rest: bytes, table };
+        let version = decoder.byte()?;
+        if version == 0 || version > newest {
+            return Err(decoder.corrupt("unknown version"));
+        }
+        Ok((decoder, version))
+    }
+
+    /// Reads a part of a record of `table` that has no version of its own.
+    #[must_use]
+    pub fn part(table: Table, bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, table }
+    }
+
     /// An error of this record.
     #[must_use]
     pub fn corrupt(&self, reason: &'static str) -> StoreError {

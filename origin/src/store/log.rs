@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::codec::{Decoder, Encoder};
 use super::error::StoreError;
 use super::item::{put_facts, take_facts};
+use super::memory::RowEvent;
 use super::record::Record;
 use super::table::Table;
 use crate::ingest::{EventSource, Written};
@@ -46,6 +47,51 @@ pub enum LogEntry {
     DeleteUser(u64),
     /// An item was served.
     Served(ServedRecord),
+    /// Events that rows of a mapped table stand for, counted or taken back, in order.
+    Rows {
+        /// The mapped table.
+        table: u32,
+        /// What happened.
+        changes: Vec<RowLog>,
+    },
+    /// A row says that a user follows.
+    FollowRow {
+        /// The mapped table.
+        table: u32,
+        /// The row.
+        row: FollowRow,
+        /// It says so no longer.
+        is_over: bool,
+    },
+    /// What was remembered of a mapped table's rows was dropped; what they counted stays.
+    ForgetRows {
+        /// The mapped table.
+        table: u32,
+        /// How many of [`LogEntry::Rows`] and [`LogEntry::FollowRow`] ...
+        rows: u64,
+        /// ... and the sum of their fingerprints.
+        sum: u64,
+    },
+}
+
+/// A row's event counts, or is taken back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowLog {
+    /// It is taken back.
+    pub is_over: bool,
+    /// The event.
+    pub event: RowEvent,
+}
+
+/// A row that states a follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowRow {
+    /// User number.
+    pub user: u64,
+    /// Author hash.
+    pub author: u64,
+    /// Since when, as the row gave it.
+    pub since_ms: Option<i64>,
 }
 
 /// An event as the log keeps it: numbers and hashes instead of ids.
@@ -94,6 +140,8 @@ pub enum EventOrigin {
         /// The row.
         ordinal: u64,
     },
+    /// A row of a mapped table: the row memory makes it count once.
+    Table(u32),
 }
 
 /// An item that was served.
@@ -127,6 +175,26 @@ const ADD_FOLLOW: u8 = 3;
 const REMOVE_FOLLOW: u8 = 4;
 const DELETE_USER: u8 = 5;
 const SERVED: u8 = 6;
+const ROWS: u8 = 7;
+const FOLLOW_ROW: u8 = 8;
+const FORGET_ROWS: u8 = 9;
+
+/// Source byte of an event by a row.
+const TABLE_SOURCE: u8 = 3;
+
+impl LogRecord {
+    /// The receipt of the record in `bytes`, without the rest.
+    ///
+    /// # Errors
+    /// Where it does not decode.
+    pub(crate) fn received(bytes: &[u8]) -> Result<Written, StoreError> {
+        let mut input = Decoder::record(Table::Log, bytes, 1)?;
+        Ok(Written {
+            wall_ms: input.int()?,
+            domain_ms: input.int()?,
+        })
+    }
+}
 
 impl Record for LogRecord {
     fn encode(&self) -> Vec<u8> {
@@ -148,6 +216,30 @@ impl Record for LogRecord {
                 out.byte(DELETE_USER).uint(*user);
             }
             LogEntry::Served(served) => put_served(out.byte(SERVED), served),
+            LogEntry::Rows { table, changes } => {
+                out.byte(ROWS).uint(u64::from(*table));
+                for change in changes {
+                    change.event.put(out.byte(u8::from(change.is_over)));
+                }
+            }
+            LogEntry::FollowRow {
+                table,
+                row,
+                is_over,
+            } => {
+                out.byte(FOLLOW_ROW).uint(u64::from(*table));
+                out.byte(u8::from(*is_over))
+                    .uint(row.user)
+                    .fixed(row.author)
+                    .byte(u8::from(row.since_ms.is_some()));
+                if let Some(since_ms) = row.since_ms {
+                    out.int(since_ms);
+                }
+            }
+            LogEntry::ForgetRows { table, rows, sum } => {
+                out.byte(FORGET_ROWS).uint(u64::from(*table));
+                out.uint(*rows).fixed(*sum);
+            }
         }
         out.finish()
     }
@@ -175,11 +267,80 @@ impl Record for LogRecord {
             },
             DELETE_USER => LogEntry::DeleteUser(input.uint()?),
             SERVED => LogEntry::Served(take_served(&mut input)?),
+            ROWS => take_rows(&mut input)?,
+            FOLLOW_ROW => LogEntry::FollowRow {
+                table: input.uint32()?,
+                is_over: input.flag()?,
+                row: FollowRow {
+                    user: input.uint()?,
+                    author: input.fixed()?,
+                    since_ms: if input.flag()? {
+                        Some(input.int()?)
+                    } else {
+                        None
+                    },
+                },
+            },
+            FORGET_ROWS => LogEntry::ForgetRows {
+                table: input.uint32()?,
+                rows: input.uint()?,
+                sum: input.fixed()?,
+            },
             _ => return Err(input.corrupt("unknown kind of log record")),
         };
         input.finish()?;
         Ok(Self { at, entry })
     }
+}
+
+/// A record of [`LogEntry::Rows`] in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct RowsWriter {
+    table: u32,
+    out: Encoder,
+    changes: usize,
+}
+
+impl RowsWriter {
+    pub(crate) fn new(at: Written, table: u32) -> Self {
+        let mut out = Encoder::record(1);
+        out.int(at.wall_ms).int(at.domain_ms);
+        out.byte(ROWS).uint(u64::from(table));
+        Self {
+            table,
+            out,
+            changes: 0,
+        }
+    }
+
+    pub(crate) const fn table(&self) -> u32 {
+        self.table
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.changes
+    }
+
+    /// Appends the bytes of a [`RowEvent`].
+    pub(crate) fn push(&mut self, is_over: bool, event: &[u8]) {
+        self.out.byte(u8::from(is_over)).raw(event);
+        self.changes += 1;
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.out.finish()
+    }
+}
+
+fn take_rows(input: &mut Decoder<'_>) -> Result<LogEntry, StoreError> {
+    let table = input.uint32()?;
+    let mut changes = Vec::new();
+    while !input.is_empty() {
+        let is_over = input.flag()?;
+        let event = RowEvent::take(input)?;
+        changes.push(RowLog { is_over, event });
+    }
+    Ok(LogEntry::Rows { table, changes })
 }
 
 fn put_event(out: &mut Encoder, event: &LogEvent) {
@@ -193,6 +354,9 @@ fn put_event(out: &mut Encoder, event: &LogEvent) {
             out.byte(EventSource::Import as u8)
                 .fixed(file)
                 .uint(ordinal);
+        }
+        EventOrigin::Table(table) => {
+            out.byte(TABLE_SOURCE).uint(u64::from(table));
         }
     }
     let set = u8::from(event.item.is_some())
@@ -234,6 +398,7 @@ fn take_event(input: &mut Decoder<'_>) -> Result<LogEvent, StoreError> {
             file: input.fixed()?,
             ordinal: input.uint()?,
         },
+        TABLE_SOURCE => EventOrigin::Table(input.uint32()?),
         _ => return Err(input.corrupt("unknown source of an event")),
     };
     let kind = input.byte()?;

@@ -11,9 +11,12 @@ mod guard;
 pub mod item;
 pub mod keys;
 pub mod log;
+pub mod memory;
+pub mod reaction;
 pub mod read;
 pub mod record;
 pub mod redb;
+pub mod source;
 pub mod table;
 
 use std::ops::ControlFlow;

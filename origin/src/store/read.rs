@@ -10,10 +10,17 @@ use edgewise_wire::counters::Counters;
 use super::error::StoreError;
 use super::item::ItemRecord;
 use super::log::LogRecord;
-use super::record::{Follow, ItemTotals, Reaction, RecentEvents, Record, UserRecord};
+use super::reaction::Reaction;
+use super::record::{Follow, ItemTotals, RecentEvents, Record, UserRecord};
 use super::table::Table;
 use super::{Range, Snapshot, keys};
 use crate::ingest::{ItemState, SourceHash};
+
+mod sources;
+pub use sources::{
+    checkpoint, checkpoints, dead_counts, dead_letter, dead_letter_count, dead_letters, row, rows,
+    sources, tables,
+};
 
 /// Days of interactions that count: today and the 89 before.
 pub const AFFINITY_DAYS: u32 = 90;
@@ -114,6 +121,14 @@ pub fn user_number(snapshot: &dyn Snapshot, user: &str) -> Result<Option<u64>, S
     Ok(record
         .filter(|record| record.id == user)
         .map(|record| record.number))
+}
+
+/// The id of a user number; `None` once the user's data was deleted.
+///
+/// # Errors
+/// See [`position`].
+pub fn user_id(snapshot: &dyn Snapshot, number: u64) -> Result<Option<String>, StoreError> {
+    get(snapshot, Table::UserIds, &keys::number(number))
 }
 
 /// Visits every user, ascending by the XXH3-64 of the id.
@@ -239,7 +254,10 @@ pub fn all_follows(
     snapshot.scan(Table::Follows, &Range::all(), &mut |key, value| {
         let user = key_u64(Table::Follows, key, 0)?;
         let author = key_u64(Table::Follows, key, 8)?;
-        visit(user, author, Follow::decode(Table::Follows, value)?);
+        let follow = Follow::decode(Table::Follows, value)?;
+        if follow.stands() {
+            visit(user, author, follow);
+        }
         Ok(ControlFlow::Continue(()))
     })
 }
@@ -287,8 +305,10 @@ pub fn follows_of(snapshot: &dyn Snapshot, user: u64) -> Result<Vec<u64>, StoreE
     snapshot.scan(
         Table::Follows,
         &Range::prefix(&keys::number(user)),
-        &mut |key, _| {
-            authors.push(key_u64(Table::Follows, key, 8)?);
+        &mut |key, value| {
+            if Follow::decode(Table::Follows, value)?.stands() {
+                authors.push(key_u64(Table::Follows, key, 8)?);
+            }
             Ok(ControlFlow::Continue(()))
         },
     )?;

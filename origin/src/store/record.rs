@@ -302,109 +302,100 @@ pub struct Follow {
     pub since_ms: i64,
     /// The item it was made on: an unfollow that names none takes its count back there.
     pub via: Option<u64>,
+    /// An event or the operator's call says so: one statement, however often it is made.
+    pub called: bool,
+    /// Rows that say so, less rows that say it ended.
+    pub rows: i64,
+}
+
+impl Follow {
+    /// Whether the user follows: a statement stands. A record without one only holds a row of
+    /// an end that came before the row of its beginning.
+    #[must_use]
+    pub const fn stands(&self) -> bool {
+        self.called || self.rows > 0
+    }
+
+    /// Whether the record says nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        !self.called && self.rows == 0
+    }
 }
 
 impl Record for Follow {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+        let is_plain = self.called && self.rows == 0;
+        let mut out = Encoder::record(if is_plain { 1 } else { 2 });
         out.int(self.since_ms).byte(u8::from(self.via.is_some()));
         if let Some(via) = self.via {
             out.fixed(via);
+        }
+        if !is_plain {
+            out.byte(u8::from(self.called)).int(self.rows);
         }
         out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut input = Decoder::record(table, bytes, 1)?;
+        let (mut input, version) = Decoder::versions(table, bytes, 2)?;
         let since_ms = input.int()?;
         let via = if input.flag()? {
             Some(input.fixed()?)
         } else {
             None
         };
-        input.finish()?;
-        Ok(Self { since_ms, via })
-    }
-}
-
-/// Likes (or follows) of one user on one item that were not taken back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// How many were made in which hour, in the order they were made.
-    pub by_hour: Vec<(u32, u32)>,
-    /// Domain time of the one that the hot score holds, Unix ms.
-    pub hot_at_ms: Option<i64>,
-}
-
-impl Standing {
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        self.by_hour.iter().map(|&(_, count)| count).sum()
-    }
-
-    fn put(&self, out: &mut Encoder) {
-        out.uint(self.by_hour.len() as u64);
-        for &(hour, count) in &self.by_hour {
-            out.uint(u64::from(hour)).uint(u64::from(count));
-        }
-        out.byte(u8::from(self.hot_at_ms.is_some()));
-        if let Some(at_ms) = self.hot_at_ms {
-            out.int(at_ms);
-        }
-    }
-
-    fn take(input: &mut Decoder<'_>) -> Result<Self, StoreError> {
-        let mut by_hour = Vec::new();
-        for _ in 0..input.uint()? {
-            by_hour.push((input.uint32()?, input.uint32()?));
-        }
-        let hot_at_ms = if input.flag()? {
-            Some(input.int()?)
+        let (called, rows) = if version == 2 {
+            (input.flag()?, input.int()?)
         } else {
-            None
+            (true, 0)
         };
-        Ok(Self { by_hour, hot_at_ms })
+        input.finish()?;
+        Ok(Self {
+            since_ms,
+            via,
+            called,
+            rows,
+        })
     }
 }
 
-/// What a user did with an item beyond seeing it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reaction {
-    /// Domain time of the newest, Unix ms.
-    pub last_ms: i64,
-    /// Bit set over `EventType`: which interactions happened at all.
-    pub kinds: u16,
-    /// The user's share counts in the hot score.
-    pub shared: bool,
-    /// Likes.
-    pub likes: Standing,
-    /// Follows that named the item.
-    pub follows: Standing,
+/// A user hid an item or author.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hide {
+    /// Domain time, Unix ms.
+    pub at_ms: i64,
+    /// An event says so.
+    pub called: bool,
+    /// Rows that say so.
+    pub rows: u64,
 }
 
-impl Record for Reaction {
+impl Record for Hide {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
-        out.int(self.last_ms)
-            .uint(u64::from(self.kinds))
-            .byte(u8::from(self.shared));
-        self.likes.put(&mut out);
-        self.follows.put(&mut out);
+        let is_plain = self.called && self.rows == 0;
+        let mut out = Encoder::record(if is_plain { 1 } else { 2 });
+        out.int(self.at_ms);
+        if !is_plain {
+            out.byte(u8::from(self.called)).uint(self.rows);
+        }
         out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut input = Decoder::record(table, bytes, 1)?;
-        let record = Self {
-            last_ms: input.int()?,
-            kinds: input.uint32()? as u16,
-            shared: input.flag()?,
-            likes: Standing::take(&mut input)?,
-            follows: Standing::take(&mut input)?,
+        let (mut input, version) = Decoder::versions(table, bytes, 2)?;
+        let at_ms = input.int()?;
+        let (called, rows) = if version == 2 {
+            (input.flag()?, input.uint()?)
+        } else {
+            (true, 0)
         };
         input.finish()?;
-        Ok(record)
+        Ok(Self {
+            at_ms,
+            called,
+            rows,
+        })
     }
 }
 

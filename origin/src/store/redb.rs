@@ -13,7 +13,7 @@ use redb::{
 
 use super::error::StoreError;
 use super::guard::guarded;
-use super::record::Record;
+use super::record::{Record, UserRecord};
 use super::table::Table;
 use super::{Range, Snapshot, Store, Transaction, Visit, Work, keys};
 
@@ -21,10 +21,16 @@ use super::{Range, Snapshot, Store, Transaction, Visit, Work, keys};
 pub const FILE_NAME: &str = "edgewise.redb";
 
 /// Format of the tables and records; counted up with every incompatible change.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
-/// Memory for pages that were read or written, bytes.
-const CACHE_BYTES: usize = 256 << 20;
+/// The format before rows of an operator's database were counted; it is brought up to date.
+const FORMAT_WITHOUT_ROWS: u64 = 1;
+
+/// Memory for pages that were read or written, bytes; less with [`RedbStore::open_with`].
+pub const CACHE_BYTES: usize = 256 << 20;
+
+/// Users held in memory while a database is brought up to date.
+const UPGRADE_CHUNK: usize = 10_000;
 
 /// First bytes of every redb file.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
@@ -50,6 +56,14 @@ impl RedbStore {
     /// [`StoreError::Locked`] where another process has it; [`StoreError::Format`] where
     /// another version wrote it; [`StoreError::Damaged`] where the file is no database.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_with(directory, CACHE_BYTES)
+    }
+
+    /// Like [`RedbStore::open`], with at most `cache_bytes` of pages in memory.
+    ///
+    /// # Errors
+    /// See [`RedbStore::open`].
+    pub fn open_with(directory: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(|source| StoreError::Io {
             path: directory.to_owned(),
             source,
@@ -58,7 +72,7 @@ impl RedbStore {
         if !path.exists() {
             Self::create_whole(&path)?;
         }
-        Self::open_file(&path)
+        Self::open_file_with(&path, cache_bytes)
     }
 
     /// Makes a new database under another name first: killed at any moment, this leaves no
@@ -92,13 +106,17 @@ impl RedbStore {
     /// # Errors
     /// See [`RedbStore::open_existing`].
     pub fn open_file(path: &Path) -> Result<Self, StoreError> {
+        Self::open_file_with(path, CACHE_BYTES)
+    }
+
+    fn open_file_with(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         if !path.is_file() {
             return Err(StoreError::Missing {
                 path: path.to_owned(),
             });
         }
         check_magic(path)?;
-        let database = opened(path, || builder().open(path))?;
+        let database = opened(path, || builder(cache_bytes).open(path))?;
         Self::prepare(database, path.to_owned())
     }
 
@@ -117,7 +135,7 @@ impl RedbStore {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(|source| io(path, source))?;
-        let made = opened(path, || builder().create_file(file))
+        let made = opened(path, || builder(CACHE_BYTES).create_file(file))
             .and_then(|database| Self::prepare(database, path.to_owned()));
         if made.is_err() {
             // A file that is no database would be in the way of the next start.
@@ -132,7 +150,7 @@ impl RedbStore {
     /// Where the engine fails.
     pub fn in_memory() -> Result<Self, StoreError> {
         let backend = redb::backends::InMemoryBackend::new();
-        let database = builder()
+        let database = builder(CACHE_BYTES)
             .create_with_backend(backend)
             .map_err(StoreError::engine)?;
         Self::prepare(database, PathBuf::new())
@@ -168,6 +186,14 @@ impl RedbStore {
         let found = store.format()?;
         match found {
             Some(FORMAT) => {}
+            Some(FORMAT_WITHOUT_ROWS) => {
+                tracing::info!(
+                    path = %store.path.display(),
+                    "the database is brought from format 1 to format 2"
+                );
+                // Opening every table makes the new ones.
+                store.write(&mut upgrade)?;
+            }
             Some(found) => {
                 let found = u32::try_from(found).unwrap_or(u32::MAX);
                 return Err(StoreError::Format {
@@ -211,10 +237,39 @@ impl Drop for RedbStore {
 /// Why the database is there.
 const OPEN: &str = "it is taken only when the store is dropped";
 
-fn builder() -> redb::Builder {
+fn builder(cache_bytes: usize) -> redb::Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    builder.set_cache_size(cache_bytes);
     builder
+}
+
+/// Users are found by number too since format 2; everything else is read as it is.
+fn upgrade(tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    let mut from = Vec::new();
+    loop {
+        let mut users = Vec::new();
+        let mut next = None;
+        tx.scan(Table::Users, &Range::from_key(&from), &mut |key, value| {
+            if users.len() == UPGRADE_CHUNK {
+                next = Some(key.to_vec());
+                return Ok(ControlFlow::Break(()));
+            }
+            users.push(UserRecord::decode(Table::Users, value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for user in users {
+            tx.put(
+                Table::UserIds,
+                &keys::number(user.number),
+                &user.id.encode(),
+            )?;
+        }
+        match next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    tx.put(Table::Meta, keys::FORMAT, &FORMAT.encode())
 }
 
 /// Refuses a file that is no database: the engine would make an empty one of some.
@@ -431,7 +486,11 @@ fn scan(
 
 #[cfg(test)]
 mod tests {
+    use redb::TableHandle;
+
     use super::*;
+    use crate::store::read;
+    use crate::store::record::Hide;
 
     #[test]
     fn a_second_process_is_told_who_has_the_data() {
@@ -527,6 +586,56 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(store.read().unwrap().get(Table::Meta, b"x").unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_of_format_1_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let user = UserRecord {
+            number: 7,
+            id: "ann".to_owned(),
+        };
+        {
+            let old = Database::create(&path).unwrap();
+            let transaction = old.begin_write().unwrap();
+            for table in &Table::ALL[..17] {
+                let mut table = transaction.open_table(definition(*table)).unwrap();
+                if table.name() == "meta" {
+                    table
+                        .insert(keys::FORMAT, 1_u64.encode().as_slice())
+                        .unwrap();
+                }
+                if table.name() == "users" {
+                    table
+                        .insert(&b"12345678"[..], user.encode().as_slice())
+                        .unwrap();
+                }
+                if table.name() == "hides" {
+                    // A hide as format 1 wrote it: a time.
+                    let key = keys::hide(7, keys::HIDDEN_ITEM, 9);
+                    table.insert(&key[..], 55_i64.encode().as_slice()).unwrap();
+                }
+            }
+            transaction.commit().unwrap();
+        }
+        for _ in 0..2 {
+            let store = RedbStore::open_with(directory.path(), 8 << 20).unwrap();
+            assert_eq!(store.format().unwrap(), Some(FORMAT));
+            let read = store.read().unwrap();
+            assert_eq!(read::user_id(&*read, 7).unwrap(), Some("ann".to_owned()));
+            let key = keys::hide(7, keys::HIDDEN_ITEM, 9);
+            let hide = read::get::<Hide>(&*read, Table::Hides, &key)
+                .unwrap()
+                .unwrap();
+            assert_eq!((hide.at_ms, hide.called, hide.rows), (55, true, 0));
+            for table in Table::ALL {
+                read.scan(table, &Range::all(), &mut |_, _| {
+                    Ok(ControlFlow::Continue(()))
+                })
+                .unwrap();
+            }
+        }
     }
 
     #[test]

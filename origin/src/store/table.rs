@@ -10,7 +10,7 @@
 #[repr(u8)]
 pub enum Table {
     /// Name → value: `format`, `position`, `next_user`, `dedupe_from`, `hot_config`,
-    /// `outlier_rule`, `wall_ms`.
+    /// `outlier_rule`, `wall_ms`, `next_table`, `dead_letters`.
     Meta,
     /// Sequence number u64 → [`LogRecord`](super::log::LogRecord).
     Log,
@@ -44,11 +44,25 @@ pub enum Table {
     Activity,
     /// UTC day u32 → [`DayStats`](super::record::DayStats).
     Days,
+    /// User number → user id: gone with the user.
+    UserIds,
+    /// Source name → [`SourceRecord`](super::source::SourceRecord).
+    Sources,
+    /// (source name, checkpoint name) → bytes of the source.
+    Checkpoints,
+    /// (mapped table u32, 0, block of 64 integer keys u64) → [`RowBlock`](super::memory::RowBlock);
+    /// (mapped table u32, 1, key u128) → [`RememberedRow`](super::memory::RememberedRow).
+    Rows,
+    /// Number u64 → [`DeadLetter`](crate::ingest::rows::DeadLetter).
+    DeadLetters,
+    /// (mapped table u32, 0, key i64) or (mapped table u32, 1, key u128) → number in
+    /// [`Table::DeadLetters`].
+    DeadKeys,
 }
 
 impl Table {
     /// All tables in discriminant order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Meta,
         Self::Log,
         Self::Dedupe,
@@ -66,6 +80,12 @@ impl Table {
         Self::Reactions,
         Self::Activity,
         Self::Days,
+        Self::UserIds,
+        Self::Sources,
+        Self::Checkpoints,
+        Self::Rows,
+        Self::DeadLetters,
+        Self::DeadKeys,
     ];
 
     /// Its name in the file.
@@ -89,6 +109,12 @@ impl Table {
             Self::Reactions => "reactions",
             Self::Activity => "activity",
             Self::Days => "days",
+            Self::UserIds => "user_ids",
+            Self::Sources => "sources",
+            Self::Checkpoints => "checkpoints",
+            Self::Rows => "rows",
+            Self::DeadLetters => "dead_letters",
+            Self::DeadKeys => "dead_keys",
         }
     }
 }

@@ -9,11 +9,15 @@ use edgewise_ranking::{HotSum, id_hash};
 use edgewise_wire::counters::Counters;
 
 use super::recount::{Recount, Warmth};
+use super::rows::Remembered;
 use super::{MISMATCHES_MAX, Report};
 use crate::ingest::dedupe::REMEMBERED_MS;
+use crate::ingest::rows::TableId;
 use crate::store::item::ItemRecord;
+use crate::store::memory::RememberedRow;
+use crate::store::reaction::Reaction;
 use crate::store::record::{
-    DayStats, DedupeRecord, Follow, ItemTotals, Reaction, RecentEvents, Record, UserRecord,
+    DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, Record, UserRecord,
 };
 use crate::store::{Range, Snapshot, StoreError, Table, keys, read};
 
@@ -51,6 +55,7 @@ impl<'a> Comparison<'a> {
         comparison.sources(&recount)?;
         comparison.items(&mut recount)?;
         comparison.people(&mut recount)?;
+        comparison.memory(&recount)?;
         comparison.histories(recount)?;
         let mut report = comparison.report;
         report.ok = report.mismatch_count == 0;
@@ -142,8 +147,22 @@ impl<'a> Comparison<'a> {
                         user.id
                     ));
                 }
+                if read::user_id(self.snapshot, user.number)?.as_ref() != Some(&user.id) {
+                    faults.push(format!(
+                        "user_ids: number {} is not {:?}",
+                        user.number, user.id
+                    ));
+                }
                 if !numbers.insert(user.number) {
                     faults.push(format!("users: number {} is given twice", user.number));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        self.snapshot
+            .scan(Table::UserIds, &Range::all(), &mut |key, _| {
+                let number = read::key_u64(Table::UserIds, key, 0)?;
+                if !numbers.contains(&number) {
+                    faults.push(format!("user_ids: number {number} is no user's"));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -170,6 +189,59 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
+    /// The row memory has exactly the rows that the log says count.
+    fn memory(&mut self, recount: &Recount) -> Result<(), StoreError> {
+        let mut stored: BTreeMap<u32, Remembered> = BTreeMap::new();
+        for table in self.mapped_tables()? {
+            let remembered = stored.entry(table.0).or_default();
+            read::rows(self.snapshot, table, None, &mut |_, row| {
+                if matches!(row, RememberedRow::Event(_) | RememberedRow::Follow { .. }) {
+                    remembered.add(&row);
+                }
+                ControlFlow::Continue(())
+            })?;
+            self.report.rows += remembered.rows.unsigned_abs();
+        }
+        for (&table, &expected) in &recount.tables {
+            let found = stored.remove(&table).unwrap_or_default();
+            if found != expected {
+                self.mismatch(format!(
+                    "rows: table {table} has {} rows, the log gives {} (or others)",
+                    found.rows, expected.rows
+                ));
+            }
+        }
+        for (table, found) in stored.into_iter().filter(|(_, found)| found.rows > 0) {
+            self.mismatch(format!(
+                "rows: table {table} has {} rows, the log gives none",
+                found.rows
+            ));
+        }
+        Ok(())
+    }
+
+    /// Tables that have rows, known to a source or not.
+    fn mapped_tables(&self) -> Result<Vec<TableId>, StoreError> {
+        let mut tables = Vec::new();
+        let mut from = Vec::new();
+        loop {
+            let mut next = None;
+            let range = Range::from_key(&from);
+            self.snapshot.scan(Table::Rows, &range, &mut |key, _| {
+                next = Some(read::key_u32(Table::Rows, key, 0)?);
+                Ok(ControlFlow::Break(()))
+            })?;
+            let Some(table) = next else {
+                return Ok(tables);
+            };
+            tables.push(TableId(table));
+            let Some(after) = table.checked_add(1) else {
+                return Ok(tables);
+            };
+            from = after.to_be_bytes().to_vec();
+        }
+    }
+
     fn histories(&mut self, recount: Recount) -> Result<(), StoreError> {
         let recent = by_number(recount.recent);
         self.rows::<_, RecentEvents, _>(Table::Recent, recent, |one, other| one == other)?;
@@ -177,7 +249,7 @@ impl<'a> Comparison<'a> {
         self.rows::<_, Follow, _>(Table::Follows, follows, |one, other| one == other)?;
         let hides = recount.hides.into_iter();
         let hides = hides.map(|((user, kind, hash), at)| (keys::hide(user, kind, hash), at));
-        self.rows::<_, i64, _>(Table::Hides, hides.collect(), |one, other| one == other)?;
+        self.rows::<_, Hide, _>(Table::Hides, hides.collect(), |one, other| one == other)?;
         let seen = recount.seen.into_iter();
         let seen = seen.map(|((user, day, item), at)| (keys::by_day(user, day, item), at));
         self.rows::<_, i64, _>(Table::Seen, seen.collect(), |one, other| one == other)?;

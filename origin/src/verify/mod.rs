@@ -2,6 +2,7 @@
 
 mod compare;
 mod recount;
+mod rows;
 #[cfg(test)]
 mod tests;
 

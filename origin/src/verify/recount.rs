@@ -9,13 +9,15 @@ use edgewise_ranking::{HotSum, id_hash};
 use edgewise_wire::api::{EventType, Item};
 use edgewise_wire::counters::Counters;
 
+use super::rows::Remembered;
 use crate::ingest::Written;
 use crate::ingest::dedupe::is_forgotten;
 use crate::ingest::outlier::is_outlier;
 use crate::store::item::ItemRecord;
 use crate::store::keys::{DAY_MS, HOUR_MS};
 use crate::store::log::{EventOrigin, LogEntry, LogEvent, LogRecord};
-use crate::store::record::{DayStats, DedupeRecord, Follow, Reaction, RecentEvents, Standing};
+use crate::store::reaction::{Reaction, Standing};
+use crate::store::record::{DayStats, DedupeRecord, Follow, Hide, RecentEvents};
 
 /// A user number and an item or author hash.
 type Pair = (u64, u64);
@@ -35,7 +37,7 @@ pub(crate) struct Recount {
     pub(crate) warmth: BTreeMap<u64, Warmth>,
     pub(crate) recent: BTreeMap<u64, RecentEvents>,
     pub(crate) follows: BTreeMap<Pair, Follow>,
-    pub(crate) hides: BTreeMap<(u64, u8, u64), i64>,
+    pub(crate) hides: BTreeMap<(u64, u8, u64), Hide>,
     pub(crate) seen: BTreeMap<(u64, u32, u64), i64>,
     pub(crate) affinity: BTreeMap<(u64, u32, u64), u64>,
     pub(crate) reactions: BTreeMap<Pair, Made>,
@@ -47,6 +49,8 @@ pub(crate) struct Recount {
     /// User numbers to whether their data was deleted.
     pub(crate) users: BTreeMap<u64, bool>,
     pub(crate) authors: BTreeMap<u64, ()>,
+    /// Mapped tables to their rows that are remembered.
+    pub(crate) tables: BTreeMap<u32, Remembered>,
 }
 
 /// What an item's hot score is made of.
@@ -62,18 +66,26 @@ pub(crate) struct Warmth {
 pub(crate) struct Made {
     last_ms: i64,
     kinds: u16,
-    shared: bool,
-    likes: Stood,
-    follows: Stood,
+    pub(super) shared: bool,
+    pub(super) likes: Stood,
+    pub(super) follows: Stood,
+    /// Shares by rows that may hold the hot score, ascending.
+    pub(super) shares_ms: Vec<i64>,
 }
 
 /// Likes or follows that were not taken back.
 #[derive(Clone, Debug, Default)]
-struct Stood {
+pub(super) struct Stood {
     /// When each was made.
-    made_ms: Vec<i64>,
+    pub(super) made_ms: Vec<i64>,
     /// When the one was made that the hot score holds.
-    hot_at_ms: Option<i64>,
+    pub(super) hot_at_ms: Option<i64>,
+    /// It is by a row.
+    pub(super) hot_by_row: bool,
+    /// Those by rows that may hold it, ascending.
+    pub(super) rows_ms: Vec<i64>,
+    /// Undos by rows that found nothing.
+    pub(super) owed: u64,
 }
 
 impl Recount {
@@ -108,17 +120,27 @@ impl Recount {
             LogEntry::AddFollow { user, author } => {
                 self.users.entry(user).or_default();
                 self.authors.insert(author, ());
-                let follow = Follow {
-                    since_ms: record.at.domain_ms,
-                    via: None,
-                };
-                self.follows.insert((user, author), follow);
+                let follow = self.follows.entry((user, author)).or_default();
+                if follow.rows <= 0 {
+                    follow.since_ms = record.at.domain_ms;
+                    follow.via = None;
+                }
+                follow.called = true;
             }
             LogEntry::RemoveFollow { user, author } => {
-                self.follows.remove(&(user, author));
+                self.uncall(user, author);
             }
             LogEntry::DeleteUser(user) => self.delete_user(user),
             LogEntry::Served(served) => self.once_by(served.id()),
+            LogEntry::Rows { table, changes } => {
+                changes.iter().for_each(|change| self.row(table, change));
+            }
+            LogEntry::FollowRow {
+                table,
+                row,
+                is_over,
+            } => self.follow_row(table, row, is_over),
+            LogEntry::ForgetRows { table, rows, sum } => self.forget_rows(table, rows, sum),
         }
     }
 
@@ -146,7 +168,7 @@ impl Recount {
         remove(&mut self.reactions, (user, 0)..=(user, u64::MAX));
     }
 
-    fn event(&mut self, event: &LogEvent) {
+    pub(super) fn event(&mut self, event: &LogEvent) {
         self.events += 1;
         self.once(event);
         if self.users.insert(event.user, false) == Some(true) {
@@ -171,8 +193,21 @@ impl Recount {
                 .or_insert(event.ts_ms);
             *last = event.ts_ms.max(*last);
         }
-        let completed = self.count(event);
+        let by_row = matches!(event.origin, EventOrigin::Table(_));
+        // A like or follow by a row may be one that an undo took already.
+        let stands = by_row && matches!(event.kind, EventType::Like | EventType::Follow);
+        let completed = !stands && self.count(event);
         match event.kind {
+            EventType::Like
+            | EventType::Unlike
+            | EventType::Share
+            | EventType::Follow
+            | EventType::Unfollow
+            | EventType::Hide
+                if by_row =>
+            {
+                self.standing_row(event, busy);
+            }
             EventType::Like => self.made(event, busy, |made| &mut made.likes),
             EventType::Follow => {
                 self.follow(event);
@@ -186,7 +221,9 @@ impl Recount {
                     event.author.map(|hash| (1, hash)),
                 ];
                 for (kind, hash) in hidden.into_iter().flatten() {
-                    self.hides.insert((event.user, kind, hash), event.ts_ms);
+                    let hide = self.hides.entry((event.user, kind, hash)).or_default();
+                    hide.at_ms = event.ts_ms;
+                    hide.called = true;
                 }
             }
             _ => self.warm(event, completed, busy),
@@ -207,6 +244,8 @@ impl Recount {
                     self.faults.push(fault);
                 }
             }
+            // The sums of what is remembered are compared.
+            EventOrigin::Table(_) => {}
         }
     }
 
@@ -300,8 +339,8 @@ impl Recount {
             EventType::Comment => config.comment,
             EventType::Share => {
                 let made = self.reactions.entry((event.user, item)).or_default();
-                let first = !made.shared;
-                if !busy {
+                let first = !made.shared && made.shares_ms.is_empty();
+                if !busy && first {
                     made.shared = true;
                 }
                 if first { config.share } else { 0.0 }
@@ -356,16 +395,16 @@ impl Recount {
         let Some(taken_ms) = stood.made_ms.pop() else {
             return;
         };
-        if stood.made_ms.is_empty()
-            && let Some(hot_ms) = stood.hot_at_ms.take()
-        {
-            let warmth = self.warmth.entry(item).or_default();
-            warmth.added.push((hot_ms, -full));
+        let (before, after) = stood.settle();
+        if before != after {
+            let added = &mut self.warmth.entry(item).or_default().added;
+            added.extend(before.map(|hot_ms| (hot_ms, -full)));
+            added.extend(after.map(|hot_ms| (hot_ms, full)));
         }
         self.stands(item, taken_ms, kind, -1);
     }
 
-    fn stands(&mut self, item: u64, ts_ms: i64, kind: EventType, by: i32) {
+    pub(super) fn stands(&mut self, item: u64, ts_ms: i64, kind: EventType, by: i32) {
         let hour = (ts_ms / HOUR_MS) as u32;
         let places = [
             self.counters.entry(item).or_default(),
@@ -381,7 +420,7 @@ impl Recount {
         }
     }
 
-    fn author_of(&self, item: Option<u64>) -> Option<u64> {
+    pub(super) fn author_of(&self, item: Option<u64>) -> Option<u64> {
         let facts = self.items.get(&item?)?.item.as_ref()?;
         Some(id_hash(&facts.author))
     }
@@ -390,11 +429,12 @@ impl Recount {
         let Some(author) = event.author.or(self.author_of(event.item)) else {
             return;
         };
-        let fresh = Follow {
-            since_ms: event.ts_ms,
-            via: None,
-        };
-        let follow = self.follows.entry((event.user, author)).or_insert(fresh);
+        let follow = self.follows.entry((event.user, author)).or_default();
+        if !follow.called && follow.rows <= 0 {
+            follow.since_ms = event.ts_ms;
+            follow.via = None;
+        }
+        follow.called = true;
         if event.item.is_some() {
             follow.via = event.item;
         }
@@ -402,9 +442,20 @@ impl Recount {
 
     fn unfollow(&mut self, event: &LogEvent) {
         let author = event.author.or(self.author_of(event.item));
-        let ended = author.and_then(|author| self.follows.remove(&(event.user, author)));
+        let ended = author.and_then(|author| self.uncall(event.user, author));
         let via = ended.and_then(|follow| follow.via);
         self.unmade(event.user, event.item.or(via), EventType::Follow);
+    }
+
+    /// What is not by rows ends.
+    fn uncall(&mut self, user: u64, author: u64) -> Option<Follow> {
+        let follow = self.follows.get_mut(&(user, author))?;
+        let before = *follow;
+        follow.called = false;
+        if follow.rows == 0 {
+            self.follows.remove(&(user, author));
+        }
+        before.called.then_some(before)
     }
 
     fn interaction(&mut self, event: &LogEvent, completed: bool) {
@@ -469,6 +520,7 @@ impl Made {
             shared: self.shared,
             likes: standing(&self.likes),
             follows: standing(&self.follows),
+            shares_ms: self.shares_ms.clone(),
         }
     }
 }
@@ -482,8 +534,13 @@ fn standing(stood: &Stood) -> Standing {
             _ => by_hour.push((hour, 1)),
         }
     }
-    let hot_at_ms = stood.hot_at_ms;
-    Standing { by_hour, hot_at_ms }
+    Standing {
+        by_hour,
+        hot_at_ms: stood.hot_at_ms,
+        rows_ms: stood.rows_ms.clone(),
+        hot_by_row: stood.hot_by_row,
+        owed: stood.owed,
+    }
 }
 
 fn remove<K: Ord + Copy, V>(rows: &mut BTreeMap<K, V>, range: RangeInclusive<K>) {
@@ -493,6 +550,10 @@ fn remove<K: Ord + Copy, V>(rows: &mut BTreeMap<K, V>, range: RangeInclusive<K>)
     }
 }
 
-fn day(ts_ms: i64) -> u32 {
+pub(super) fn day(ts_ms: i64) -> u32 {
     (ts_ms / DAY_MS) as u32
+}
+
+pub(super) fn hour(ts_ms: i64) -> u32 {
+    (ts_ms / HOUR_MS) as u32
 }

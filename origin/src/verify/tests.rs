@@ -6,7 +6,8 @@ use edgewise_wire::counters::Counters;
 
 use crate::ingest::testing::{NOW_MS, Rig, event, item};
 use crate::ingest::{Command, ImportRow, SourceHash};
-use crate::store::record::{DedupeRecord, ItemTotals, Reaction, Record, UserRecord};
+use crate::store::reaction::Reaction;
+use crate::store::record::{DedupeRecord, ItemTotals, Record, UserRecord};
 use crate::store::{Snapshot, Store, StoreError, Table, Transaction, keys, read};
 use crate::verify::{MISMATCHES_MAX, verify};
 
@@ -138,6 +139,7 @@ fn a_row_of_a_user_that_is_missing_changed_or_too_many() {
             number: 3,
             id: "w".to_owned(),
         };
+        tx.put(Table::UserIds, &keys::number(3), &user.id.encode())?;
         tx.put(Table::Users, &keys::number(id_hash("w")), &user.encode())
     });
     assert!(said.contains("was deleted and is there"), "{said}");
