@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::rules::check_column;
+use crate::replicate::mapping::MappingError;
+
 /// What must hold of a table. A row that breaks a column's rule is refused; what is said of
 /// the table is measured and exposed.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -98,4 +101,65 @@ pub struct Volume {
     pub min: Option<u64>,
     /// At most.
     pub max: Option<u64>,
+}
+
+/// Most columns of `unique`: each takes memory.
+pub const UNIQUE_MAX: usize = 8;
+
+impl ContractConfig {
+    /// Whether it can hold at all; `table` is named where it cannot.
+    pub(crate) fn check(&self, table: &str) -> Result<(), MappingError> {
+        for (column, rules) in &self.columns {
+            check_column(table, column, rules)?;
+        }
+        let rules: [(&str, String, bool, &str); 6] = [
+            (
+                "unique",
+                format!("a list of {}", self.unique.len()),
+                self.unique.len() <= UNIQUE_MAX,
+                "at most 8 columns",
+            ),
+            (
+                "freshness_s",
+                self.freshness_s.to_string(),
+                (1..=31_536_000).contains(&self.freshness_s),
+                "1 to 31536000 (a year)",
+            ),
+            (
+                "max_null_ratio",
+                self.max_null_ratio.to_string(),
+                (0.0..=1.0).contains(&self.max_null_ratio),
+                "0 to 1",
+            ),
+            (
+                "max_skew",
+                self.max_skew.to_string(),
+                self.max_skew >= 1.0,
+                "at least 1",
+            ),
+            (
+                "min_quality",
+                self.min_quality.to_string(),
+                (0.0..=100.0).contains(&self.min_quality),
+                "0 to 100",
+            ),
+            (
+                "rows_per_hour.min",
+                format!("{:?}", self.rows_per_hour.min),
+                self.rows_per_hour.min.unwrap_or(0) <= self.rows_per_hour.max.unwrap_or(u64::MAX),
+                "at most rows_per_hour.max",
+            ),
+        ];
+        for (key, given, holds, allowed) in rules {
+            if !holds {
+                return Err(MappingError::Invalid {
+                    table: table.to_owned(),
+                    key: format!("contract.{key}"),
+                    given,
+                    allowed: allowed.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
 }

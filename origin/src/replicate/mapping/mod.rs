@@ -4,19 +4,32 @@
 //! table's columns as they are now; the [`BoundTable`] then turns rows into facts. Nothing
 //! here does I/O, reads a clock or panics: what a row cannot be is a [`Violation`].
 
+mod bind;
 mod column;
+mod deliver;
 mod error;
+pub(crate) mod expression;
+mod field;
+mod key;
+mod letter;
+mod map;
 mod plan;
+pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 
 use edgewise_wire::api::Item;
 
-use super::contract::TableQuality;
-use super::value::{OwnedValue, Value};
-use crate::ingest::rows::{DeadLetter, Fact, Kept, RowChange, RowKey, TableId};
+use crate::ingest::rows::{Fact, Kept};
 
+pub use bind::{BoundTable, ColumnChange};
 pub use column::Column;
+pub use deliver::{NO_ROW, deliver};
 pub use error::MappingError;
-pub use plan::{BoundTable, ColumnChange, TablePlan};
+pub(crate) use field::Slot;
+pub use letter::{LETTER_BYTES_MAX, row_of_letter};
+pub use map::Notes;
+pub use plan::{COLUMNS_MAX, NAME_BYTES_MAX, TablePlan};
 
 /// What a row means.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,37 +47,11 @@ pub enum Mapped {
 /// Why a row was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which rule.
+    /// Which rule: `type`, `not_null`, `range`, `one_of`, `max_length`, `unchanged`, `utf8`,
+    /// `id`, `time`, `limit`, `key`, `expression` or `shape`.
     pub rule: &'static str,
-    /// The column or field.
+    /// The column, or the field where an expression makes it.
     pub column: String,
     /// What is wrong, with the remedy: a sentence.
     pub reason: String,
-}
-
-/// The key of a change that touches no row: a row whose key cannot be read has a dead letter
-/// and this.
-pub const NO_ROW: RowKey = RowKey::Hash(0);
-
-/// Maps a full row (insert, update, first copy, replay), measures it, and says what to apply:
-/// the change, and the dead letter where the row is refused.
-#[must_use]
-pub fn deliver(
-    _bound: &BoundTable,
-    _table: TableId,
-    _row: &[Value<'_>],
-    _position: &str,
-    _quality: &mut TableQuality,
-    _at_ms: i64,
-) -> (RowChange, Option<DeadLetter>) {
-    unimplemented!("follows")
-}
-
-/// The plan-ordered row of a dead letter's `columns`, for replay.
-///
-/// # Errors
-///
-/// The letter was cut, is not what [`deliver`] wrote, or lacks a column that is read now.
-pub fn row_of_letter(_bound: &BoundTable, _columns: &str) -> Result<Vec<OwnedValue>, MappingError> {
-    unimplemented!("follows")
 }
