@@ -111,10 +111,6 @@ impl BoundTable {
         }
     }
 
-    pub(crate) fn classes(&self) -> &[Class] {
-        &self.bound.classes
-    }
-
     /// The plan column that a field is, where it is one as it stands.
     pub(crate) fn column_of(&self, field: Slot) -> Option<usize> {
         match self.source(field) {
