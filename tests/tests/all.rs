@@ -9,7 +9,6 @@ mod live;
 mod outage;
 mod parity;
 mod purity;
-mod rules;
 mod servers;
 mod site;
 mod workerd;

@@ -59,19 +59,6 @@ pub const POOL_SIZE: &str = "edgewise_replicate_pool_size";
 pub const POOL_IN_USE: &str = "edgewise_replicate_pool_in_use";
 /// Takers that wait for a connection of a pool, by `source`.
 pub const POOL_WAITING: &str = "edgewise_replicate_pool_waiting";
-/// Rows that break a rule of the contract, by `source`, `table` and `rule`.
-pub const CONTRACT_VIOLATIONS_TOTAL: &str = "edgewise_contract_violations_total";
-/// Share of rows without a value, by `source`, `table` and `column`.
-pub const CONTRACT_NULL_RATIO: &str = "edgewise_contract_null_ratio";
-/// Skew of a column's values, by `source`, `table` and `column`.
-pub const CONTRACT_SKEW: &str = "edgewise_contract_skew";
-/// Quality, 0 to 100, by `source` and `table`.
-pub const CONTRACT_QUALITY_SCORE: &str = "edgewise_contract_quality_score";
-/// Time since the last change, by `source` and `table`.
-pub const CONTRACT_FRESHNESS_SECONDS: &str = "edgewise_contract_freshness_seconds";
-/// Rows in the last hour, by `source` and `table`.
-pub const CONTRACT_ROWS_PER_HOUR: &str = "edgewise_contract_rows_per_hour";
-
 /// What PostgreSQL says of a slot's WAL.
 pub const SLOT_STATUSES: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
 
@@ -84,7 +71,7 @@ pub fn describe() {
     describe_counter!(RECONNECTS_TOTAL, "connections after the first");
     describe_counter!(RETRIES_TOTAL, "requests and batches that were tried again");
     describe_counter!(DEAD_LETTERS_TOTAL, "rows that were refused and kept");
-    describe_counter!(CONTRACT_VIOLATIONS_TOTAL, "rows that break a rule");
+    super::contract::metrics::describe();
     describe_histogram!(BATCH_ROWS, "changes in a batch");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "from submit to durable");
     let gauges = [
@@ -95,10 +82,6 @@ pub fn describe() {
         (
             OLDEST_UNAPPLIED_SECONDS,
             "age of the oldest change that is not durable; 0 = none",
-        ),
-        (
-            CONTRACT_FRESHNESS_SECONDS,
-            "time since the last change of a table",
         ),
     ];
     for (name, text) in gauges {
@@ -133,10 +116,6 @@ pub fn describe() {
             POOL_WAITING,
             "takers that wait for a connection of the pool",
         ),
-        (CONTRACT_NULL_RATIO, "share of rows without a value"),
-        (CONTRACT_SKEW, "skew of a column's values"),
-        (CONTRACT_QUALITY_SCORE, "quality of a table, 0 to 100"),
-        (CONTRACT_ROWS_PER_HOUR, "rows of a table in the last hour"),
     ];
     for (name, text) in gauges {
         describe_gauge!(name, text);
@@ -194,9 +173,6 @@ pub struct TableMetrics {
     snapshot_rows: Gauge,
     chunks_done: Gauge,
     chunks_total: Gauge,
-    quality_score: Gauge,
-    freshness: Gauge,
-    rows_per_hour: Gauge,
 }
 
 /// An applier's share of a source's gauges; dropping it takes the share away.
@@ -444,9 +420,6 @@ impl TableMetrics {
             snapshot_rows: of(SNAPSHOT_ROWS),
             chunks_done: of(SNAPSHOT_CHUNKS_DONE),
             chunks_total: of(SNAPSHOT_CHUNKS_TOTAL),
-            quality_score: of(CONTRACT_QUALITY_SCORE),
-            freshness: of(CONTRACT_FRESHNESS_SECONDS),
-            rows_per_hour: of(CONTRACT_ROWS_PER_HOUR),
         }
     }
 
@@ -461,13 +434,6 @@ impl TableMetrics {
         self.snapshot_rows.set(rows as f64);
         self.chunks_done.set(chunks_done as f64);
         self.chunks_total.set(chunks_total as f64);
-    }
-
-    /// What the contract measures of the whole table.
-    pub fn quality(&self, score: f64, freshness_seconds: f64, rows_per_hour: f64) {
-        self.quality_score.set(score);
-        self.freshness.set(freshness_seconds);
-        self.rows_per_hour.set(rows_per_hour);
     }
 }
 

@@ -7,6 +7,8 @@ pub mod backoff;
 pub mod counts;
 mod error;
 pub mod machine;
+#[cfg(test)]
+mod machine_tests;
 mod size;
 #[cfg(test)]
 mod tests;

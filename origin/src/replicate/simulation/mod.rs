@@ -7,6 +7,7 @@
 
 mod chance;
 mod consumer;
+mod real;
 mod row;
 mod schedule;
 mod source;

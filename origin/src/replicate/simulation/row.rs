@@ -154,7 +154,7 @@ pub(super) fn row_of_item(item: &Item) -> Row {
 }
 
 /// A letter and a number up to 99.
-fn name(letter: u8, number: usize) -> Id {
+pub(super) fn name(letter: u8, number: usize) -> Id {
     let digits = [
         letter,
         b'0' + (number / 10) as u8,

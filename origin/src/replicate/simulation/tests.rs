@@ -1,5 +1,6 @@
 //! Schedules in numbers, and mistakes that they find.
 
+use super::real::Real;
 use super::schedule::{Seen, World};
 use super::source::Protocol;
 use super::store::Model;
@@ -90,6 +91,18 @@ fn kafka_counts_every_row_once_in_25_000_schedules() {
     let seen = check(Protocol::Kafka, 25_000);
     usual_trouble(&seen);
     happened(&[("second consumers", seen.second_consumers)], 1_000);
+}
+
+#[test]
+fn the_real_store_counts_every_row_once_in_300_schedules() {
+    for protocol in [Protocol::Postgres, Protocol::Binlog, Protocol::Kafka] {
+        for seed in 0..100 {
+            let mut world = World::new(seed, protocol, None, Real::new());
+            if let Err(error) = world.run() {
+                panic!("{protocol:?}, seed {seed}: {error}");
+            }
+        }
+    }
 }
 
 #[test]
