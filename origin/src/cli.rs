@@ -1,5 +1,7 @@
 //! The command line: what can be asked of `edgewise` and which part answers.
 
+pub mod replicate;
+
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -7,7 +9,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
+use crate::replicate::command as following;
 use crate::{commands, rank, serve, telemetry};
+use replicate::{DeadLetterArgs, ReconcileArgs, ReplicateArgs};
 
 /// Ranks personal feeds at the CDN edge: the origin and its tools.
 #[derive(Debug, Parser)]
@@ -31,6 +35,12 @@ pub enum Command {
     Serve(ServeArgs),
     /// Import a data set into the data directory.
     Import(ImportArgs),
+    /// Follow an operator's database (PostgreSQL, MySQL, MariaDB, Kafka): every row counts once.
+    Replicate(ReplicateArgs),
+    /// List, replay or drop the rows that were refused.
+    DeadLetter(DeadLetterArgs),
+    /// Compare counts between a source and what was counted of it; repair rows.
+    Reconcile(ReconcileArgs),
     /// Rank candidates given as JSON; prints JSON lines.
     Rank(RankArgs),
     /// Recount everything from the event log and compare.
@@ -91,6 +101,9 @@ pub struct ServeArgs {
     /// Origin that browsers may call from; may be repeated; `*` allows every one.
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
+    /// Follow every source of this mapping file beside serving (default: none).
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
 }
 
 /// Formats that can be imported.
@@ -162,14 +175,19 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(data) = cli.data {
         config.serve.data = data;
     }
-    if let Command::Serve(args) = &cli.command {
-        config.apply(args);
+    match &cli.command {
+        Command::Serve(args) => config.apply(args),
+        Command::Replicate(args) => config.apply_replicate(args),
+        _ => {}
     }
     config.validate()?;
     telemetry::init_logs(&config.log)?;
     match cli.command {
         Command::Serve(_) => serve::run(&config),
         Command::Import(args) => commands::import(&config, &args),
+        Command::Replicate(args) => following::replicate(&config, &args),
+        Command::DeadLetter(args) => following::dead_letter(&config, &args),
+        Command::Reconcile(args) => following::reconcile(&config, &args),
         Command::Verify => commands::verify(&config),
         Command::Backup { to } => commands::backup(&config, &to),
         Command::Restore { from, force } => commands::restore(&config, &from, force),
@@ -193,7 +211,7 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// The environment's variables that are UTF-8; others cannot be ours.
-fn environment() -> impl Iterator<Item = (String, String)> {
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

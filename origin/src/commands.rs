@@ -18,19 +18,29 @@ use crate::serve::Running;
 use crate::store::{RedbStore, Store, StoreError};
 use crate::{backup as copies, time, user, verify as recount};
 
+/// Opens the store for writing; makes it where it is missing.
+pub(crate) fn open(config: &Config) -> Result<RedbStore, StoreError> {
+    RedbStore::open_with(&config.serve.data, config.store.cache_mb << 20)
+}
+
+/// Opens a store that is there.
+pub(crate) fn open_existing(config: &Config) -> Result<RedbStore, StoreError> {
+    RedbStore::open_existing(&config.serve.data)
+}
+
 /// The store of the data directory, or the server that has it open.
-enum Access {
+pub(crate) enum Access {
     Store(RedbStore),
     Server(Running),
 }
 
 /// Opens the store, or finds the server where it is locked.
-fn access(
+pub(crate) fn access(
     config: &Config,
-    open: fn(&Path) -> Result<RedbStore, StoreError>,
+    open: fn(&Config) -> Result<RedbStore, StoreError>,
 ) -> anyhow::Result<Access> {
     let data = &config.serve.data;
-    match open(data) {
+    match open(config) {
         Ok(store) => Ok(Access::Store(store)),
         Err(locked @ StoreError::Locked { .. }) => match Running::find(data) {
             Ok(running) => Ok(Access::Server(running)),
@@ -74,7 +84,7 @@ pub fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     if let Some(to) = &args.to_jsonl {
         return say(&convert(&options, to, &mut notify)?);
     }
-    match access(config, RedbStore::open)? {
+    match access(config, open)? {
         Access::Store(store) => say(&import_into(config, store, &options, &mut notify)?),
         Access::Server(running) => {
             let body = serde_json::to_value(&command)?;
@@ -135,7 +145,7 @@ fn import_into(
     Ok(report?.to_string())
 }
 
-fn start_writer(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Writer> {
+pub(crate) fn start_writer(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Writer> {
     let hot = config.ranking_config()?.hot;
     let config = WriterConfig {
         hot,
@@ -155,7 +165,7 @@ fn start_writer(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Writer
 ///
 /// The store says something else than its log.
 pub fn verify(config: &Config) -> anyhow::Result<()> {
-    let report = match access(config, RedbStore::open_existing)? {
+    let report = match access(config, open_existing)? {
         Access::Store(mut store) => {
             store.check_integrity()?;
             serde_json::to_value(recount::verify(&store)?)?
@@ -178,7 +188,7 @@ pub fn verify(config: &Config) -> anyhow::Result<()> {
 /// The copy exists or cannot be written.
 pub fn backup(config: &Config, to: &Path) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
-    let copied = match access(config, RedbStore::open_existing)? {
+    let copied = match access(config, open_existing)? {
         Access::Store(store) => {
             let copied = copies::backup(&store, &to)
                 .context("no backup was written; name a new file with --to")?;
@@ -212,7 +222,7 @@ pub fn restore(config: &Config, from: &Path, force: bool) -> anyhow::Result<()> 
 ///
 /// The user is unknown.
 pub fn user_export(config: &Config, id: &str) -> anyhow::Result<()> {
-    let export = match access(config, RedbStore::open_existing)? {
+    let export = match access(config, open_existing)? {
         Access::Store(store) => user::export(&store, &Clock::system(), id)?
             .map(serde_json::to_value)
             .transpose()?
@@ -231,7 +241,7 @@ pub fn user_export(config: &Config, id: &str) -> anyhow::Result<()> {
 ///
 /// The user is unknown.
 pub fn user_delete(config: &Config, id: &str) -> anyhow::Result<()> {
-    match access(config, RedbStore::open_existing)? {
+    match access(config, open_existing)? {
         Access::Store(store) => {
             let writer = start_writer(config, Arc::new(store))?;
             let known = user::delete(&writer, id);
@@ -255,7 +265,12 @@ fn unknown(id: &str) -> anyhow::Error {
 }
 
 /// Asks the running server; its problem documents become errors.
-fn ask(running: &Running, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+pub(crate) fn ask(
+    running: &Running,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> anyhow::Result<Value> {
     let url = format!("{}{path}", running.admin_url);
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -292,12 +307,12 @@ fn ask(running: &Running, method: &str, path: &str, body: Option<&Value>) -> any
 }
 
 /// An id as a segment of a path.
-fn encoded(id: &str) -> String {
+pub(crate) fn encoded(id: &str) -> String {
     id.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// One line to standard output.
-fn say(line: &str) -> anyhow::Result<()> {
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{line}")?;
     Ok(())
 }

@@ -9,9 +9,13 @@ use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
+use crate::cli::replicate::ReplicateArgs;
 
 /// The file that is read from the working directory where `--config` names none.
 pub const DEFAULT_FILE: &str = "edgewise.toml";
+
+/// `EDGEWISE_SOURCE_<NAME>__URL` goes over a source's URL in the mapping file.
+const SOURCE_PREFIX: &str = "SOURCE_";
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +82,32 @@ pub struct Config {
     pub log: LogConfig,
     /// Protection from load.
     pub limits: LimitsConfig,
+    /// The embedded store.
+    pub store: StoreConfig,
+    /// Following an operator's database.
+    pub replicate: ReplicateConfig,
+}
+
+/// Section `store`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Page cache, MiB.
+    pub cache_mb: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { cache_mb: 256 }
+    }
+}
+
+/// Section `replicate`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplicateConfig {
+    /// Mapping file whose sources `serve` follows; absent = none.
+    pub mapping: Option<PathBuf>,
 }
 
 /// Section `serve`.
@@ -269,11 +299,12 @@ impl Config {
             })?;
             builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Toml));
         }
-        // Names without a section (EDGEWISE_WASM, EDGEWISE_ORIGIN ...) belong to other commands.
+        // Names without a section (EDGEWISE_WASM, EDGEWISE_ORIGIN ...) belong to other commands,
+        // those of sources to the mapping file.
         let keys: HashMap<String, String> = environment
             .filter(|(name, _)| {
                 name.strip_prefix("EDGEWISE_")
-                    .is_some_and(|rest| rest.contains("__"))
+                    .is_some_and(|rest| rest.contains("__") && !rest.starts_with(SOURCE_PREFIX))
             })
             .collect();
         let variables = config::Environment::with_prefix("EDGEWISE")
@@ -295,6 +326,14 @@ impl Config {
         if !flags.allow_origin.is_empty() {
             self.serve.allow_origins.clone_from(&flags.allow_origin);
         }
+        if flags.mapping.is_some() {
+            self.replicate.mapping.clone_from(&flags.mapping);
+        }
+    }
+
+    /// Flags of `replicate` go over everything else.
+    pub fn apply_replicate(&mut self, flags: &ReplicateArgs) {
+        self.serve.admin_listen = flags.admin_listen.unwrap_or(self.serve.admin_listen);
     }
 
     /// Refuses numbers outside their range, and texts that mean nothing.
@@ -368,6 +407,12 @@ impl Config {
             limits.store_concurrency.to_string(),
             (1..=512).contains(&limits.store_concurrency),
             "1 to 512",
+        )?;
+        range(
+            "store.cache_mb",
+            self.store.cache_mb.to_string(),
+            (8..=1_048_576).contains(&self.store.cache_mb),
+            "8 to 1048576",
         )?;
         for (key, given) in [
             ("limits.request_timeout_ms", limits.request_timeout_ms),
@@ -507,6 +552,8 @@ mod tests {
             ("EDGEWISE_AUTH__PLAIN_USER", "deny"),
             ("EDGEWISE_AUTH__ADMIN_TOKEN", "000123"),
             ("EDGEWISE_WASM", "x.wasm"),
+            ("EDGEWISE_SOURCE_MAIN__URL", "postgres://app:secret@db/shop"),
+            ("EDGEWISE_STORE__CACHE_MB", "64"),
             ("HOME", "/nowhere"),
         ];
         let config = load(toml, &environment).expect("valid");
@@ -520,6 +567,7 @@ mod tests {
         assert_eq!(config.auth.plain_user, Some(PlainUser::Deny));
         assert_eq!(config.auth.admin_token.as_deref(), Some("000123"));
         assert_eq!(config.limits.drain_ms, 10_000);
+        assert_eq!(config.store.cache_mb, 64);
         config.validate().expect("in range");
     }
 

@@ -19,14 +19,17 @@ use crate::http::{AdminToken, Service, admin_router, public_router};
 use crate::jobs::Jobs;
 use crate::model::ServingModel;
 use crate::origin::Origin;
-use crate::store::{RedbStore, Store};
-use crate::{secrets, telemetry};
+use crate::replicate::config::Mapping;
+use crate::replicate::following::Following;
+use crate::replicate::load::{self, Overrides, Urls};
+use crate::store::Store;
+use crate::{commands, secrets, telemetry};
 
 /// File in the data directory by which other commands find the running server.
 const SERVE_FILE: &str = "serve.json";
 
 /// Connections of the admin listener held open at once.
-const ADMIN_CONNECTIONS_MAX: usize = 256;
+pub(crate) const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 /// How to reach the server that runs on a data directory; readable by its owner only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +53,7 @@ impl Running {
         Ok(serde_json::from_str(&text)?)
     }
 
-    fn write(&self, data: &Path) -> anyhow::Result<ServeFile> {
+    pub(crate) fn write(&self, data: &Path) -> anyhow::Result<ServeFile> {
         let path = data.join(SERVE_FILE);
         secrets::write_private(&path, &serde_json::to_string(self)?)?;
         Ok(ServeFile(path))
@@ -58,7 +61,7 @@ impl Running {
 }
 
 /// Removes the description when the server has stopped.
-struct ServeFile(PathBuf);
+pub(crate) struct ServeFile(PathBuf);
 
 impl Drop for ServeFile {
     fn drop(&mut self) {
@@ -67,7 +70,7 @@ impl Drop for ServeFile {
 }
 
 /// What to do where the writer gave up; the log line before names the cause.
-const WRITER_STOPPED: &str = "the store takes no more writes; see that its disk has room and works, then start again (what was answered is kept)";
+pub(crate) const WRITER_STOPPED: &str = "the store takes no more writes; see that its disk has room and works, then start again (what was answered is kept)";
 
 /// Serves until SIGTERM or SIGINT, or until the store takes no more writes.
 ///
@@ -80,7 +83,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let model = ServingModel::new(config.ranking_config()?);
     let clock = config.domain_clock()?;
     let data = &config.serve.data;
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(data)?);
+    let mapping = config.mapping()?;
+    let store: Arc<dyn Store> = Arc::new(commands::open(config)?);
     let keys = secrets::token_keys(config.auth.token_keys.as_deref(), data)?;
     let token = secrets::admin_token(config.auth.admin_token.as_deref(), data)?;
     let service = Service::new(config, AdminToken::new(&token));
@@ -99,10 +103,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
             pid: std::process::id(),
         };
         let _file = running.write(data)?;
-        serve(config, &service, [public, admin], move || {
-            Origin::load(store, clock, model, keys)
-        })
-        .await
+        let load = move || Origin::load(store, clock, model, keys);
+        serve(config, &service, [public, admin], mapping, load).await
     })?;
     origin.map_or(Ok(()), |origin| finish(&origin))?;
     info!("stopped");
@@ -123,6 +125,7 @@ async fn serve(
     config: &Config,
     service: &Arc<Service>,
     [public, admin]: [TcpListener; 2],
+    mut mapping: Option<Mapping>,
     load: impl FnOnce() -> Result<Origin, crate::store::StoreError> + Send + 'static,
 ) -> anyhow::Result<Option<Arc<Origin>>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -158,6 +161,7 @@ async fn serve(
     let mut loading = tokio::task::spawn_blocking(load);
     let mut origin = None;
     let mut jobs = None;
+    let mut following = None;
     loop {
         tokio::select! {
             loaded = &mut loading, if origin.is_none() => {
@@ -167,6 +171,7 @@ async fn serve(
                 let position = loaded.catalogue.position();
                 warn_of_later_events(&loaded, config.clock.now.is_some());
                 service.loaded(Arc::clone(&loaded));
+                following = Some(follow(service, &loaded, mapping.take()).await?);
                 origin = Some(loaded);
                 let (public, admin) = (addresses.0.to_string(), addresses.1.to_string());
                 info!(public, admin, items, position, "serving");
@@ -179,8 +184,11 @@ async fn serve(
             _ = interrupt.recv() => break,
         }
     }
-    info!("stopping: not ready any more, open requests finish");
+    info!("stopping: not ready any more, sources stop, open requests finish");
     service.drain();
+    if let Some(following) = following {
+        following.stop().await;
+    }
     stop.send_replace(true);
     for listener in listeners {
         if let Err(error) = listener.await {
@@ -193,6 +201,21 @@ async fn serve(
             .context("jobs cannot be stopped")?;
     }
     Ok(origin)
+}
+
+/// Follows the sources of `mapping`, and lets operators add others.
+async fn follow(
+    service: &Service,
+    origin: &Origin,
+    mapping: Option<Mapping>,
+) -> anyhow::Result<Arc<Following>> {
+    let (store, clock) = (Arc::clone(&origin.store), origin.clock.clone());
+    let following = Arc::new(Following::new(store, origin.writer.clone(), clock));
+    if let Some(mapping) = mapping {
+        following.follow(mapping).await?;
+    }
+    service.follows(Arc::clone(&following));
+    Ok(following)
 }
 
 /// Returns once the origin's writer has given up; never before there is one.
@@ -232,14 +255,14 @@ fn warn_of_later_events(origin: &Origin, is_replay: bool) {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+pub(crate) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; stop what listens there or choose another {flag}")
     })
 }
 
 /// The address as a client on this machine reaches it.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     if !address.ip().is_unspecified() {
         return address;
     }
@@ -252,6 +275,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 impl Config {
+    /// The sources that `serve` follows: those of `replicate.mapping`.
+    fn mapping(&self) -> anyhow::Result<Option<Mapping>> {
+        let Some(path) = &self.replicate.mapping else {
+            return Ok(None);
+        };
+        let overrides = Overrides {
+            source: None,
+            urls: Urls::of(crate::cli::environment()),
+        };
+        Ok(Some(load::load(path, &overrides)?))
+    }
+
     /// The clock: the machine's, or a replay's.
     ///
     /// # Errors
@@ -283,6 +318,7 @@ mod tests {
     use super::*;
     use crate::ingest::Command;
     use crate::ingest::testing::{Flaky, NOW_MS};
+    use crate::store::RedbStore;
 
     #[tokio::test]
     async fn a_server_whose_store_takes_no_writes_ends_with_an_error() {
@@ -309,7 +345,7 @@ mod tests {
             let reply = writer.submit(Command::DeleteUser("u".to_owned())).unwrap();
             assert!(reply.await.unwrap().is_err());
         });
-        let served = serve(&config, &service, listeners, load);
+        let served = serve(&config, &service, listeners, None, load);
         let served = tokio::time::timeout(Duration::from_secs(20), served).await;
         let origin = served.expect("it ends by itself").unwrap().unwrap();
         client.await.unwrap();

@@ -35,6 +35,39 @@ pub fn parse(text: &str) -> Option<i64> {
     Some((minutes * 60 + second) * 1_000 + ms)
 }
 
+/// Unix `ms` as `2026-11-21T08:30:00Z`.
+#[must_use]
+pub fn format(ms: i64) -> String {
+    let seconds = ms.div_euclid(1_000);
+    let (hour, minute) = (
+        seconds.rem_euclid(86_400) / 3_600,
+        seconds.rem_euclid(3_600) / 60,
+    );
+    let second = seconds.rem_euclid(60);
+    let date = date(ms);
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The UTC day of Unix `ms` as `2026-11-21`.
+#[must_use]
+pub fn date(ms: i64) -> String {
+    // The same source as `days_since_epoch`, the other way.
+    let days = ms.div_euclid(86_400_000) + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let leaps = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leaps) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// The time without its offset, and the offset in minutes.
 fn split_offset(time: &str) -> Option<(&str, i64)> {
     if let Some(time) = time.strip_suffix(['Z', 'z']) {
@@ -81,11 +114,27 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{date, format, parse};
 
     #[track_caller]
     fn check(text: &str, expected: Option<i64>) {
         assert_eq!(parse(text), expected, "{text}");
+    }
+
+    #[test]
+    fn what_is_formatted_parses_back() {
+        for ms in [
+            0,
+            -1_000,
+            951_782_400_000,
+            1_709_164_799_000,
+            1_800_000_000_000,
+            253_402_300_799_000,
+        ] {
+            assert_eq!(parse(&format(ms)), Some(ms), "{}", format(ms));
+        }
+        assert_eq!(format(951_782_400_000), "2000-02-29T00:00:00Z");
+        assert_eq!(date(-1), "1969-12-31");
     }
 
     #[test]

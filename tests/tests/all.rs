@@ -9,6 +9,7 @@ mod live;
 mod outage;
 mod parity;
 mod purity;
+mod rules;
 mod servers;
 mod site;
 mod workerd;

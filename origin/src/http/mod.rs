@@ -6,6 +6,7 @@ mod arrival;
 pub mod connections;
 mod events;
 mod feed;
+mod following;
 mod identity;
 mod internal;
 mod layers;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use edgewise_wire::limits::{EVENTS_BYTES_MAX, INTERNAL_BYTES_MAX, ITEMS_BYTES_MAX};
 use edgewise_wire::problem::Problem;
 use tokio::sync::Semaphore;
@@ -30,7 +31,9 @@ use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::config::{Config, PlainUser};
 use crate::origin::Origin;
+use crate::replicate::following::Following;
 pub(crate) use admin::ImportCommand;
+pub(crate) use following::Desk;
 pub use identity::AdminToken;
 pub use problem::Failure;
 use rate::RateLimiter;
@@ -47,6 +50,9 @@ fn methods(route: &str) -> &'static str {
     match route {
         "/api/v1/events" | "/internal/v1/events" => "POST",
         "/admin/v1/verify" | "/admin/v1/backup" | "/admin/v1/import" => "POST",
+        "/admin/v1/replicate" => "GET, HEAD, POST",
+        "/admin/v1/replicate/resync" => "POST",
+        "/admin/v1/dead-letters/replay" | "/admin/v1/dead-letters/drop" => "POST",
         "/admin/v1/items" => "PUT",
         "/admin/v1/items/{id}" => "GET, HEAD, DELETE",
         "/admin/v1/follows" => "PUT, DELETE",
@@ -78,6 +84,7 @@ pub struct Service {
     served: feed::ServedLimit,
     /// Requests that may be on blocking threads at once.
     blocking: Arc<Semaphore>,
+    desk: Desk,
 }
 
 impl Service {
@@ -95,12 +102,18 @@ impl Service {
             rate: RateLimiter::new(limits.rate_per_s, limits.rate_burst),
             served: feed::ServedLimit::default(),
             blocking: Arc::new(Semaphore::new(limits.store_concurrency)),
+            desk: Desk::default(),
         })
     }
 
     /// The data is loaded: from now on routes answer.
     pub fn loaded(&self, origin: Arc<Origin>) {
         let _ = self.origin.set(origin);
+    }
+
+    /// The store is open: from now on the routes of change data capture answer.
+    pub(crate) fn follows(&self, following: Arc<Following>) {
+        self.desk.open(following);
     }
 
     /// The server is about to stop: it is not ready any more.
@@ -172,6 +185,24 @@ pub fn admin_router(service: &Arc<Service>) -> Router {
     layers::wrap(router, service, false)
 }
 
+/// Routes of a process that only follows: metrics, probes and those of change data capture.
+pub(crate) fn follower_router(service: &Arc<Service>) -> Router {
+    let private = following::routes(&service.desk)
+        .route("/admin/{*rest}", any(following::not_here))
+        .layer(DefaultBodyLimit::disable())
+        .route_layer(axum::middleware::from_fn_with_state(
+            Arc::clone(service),
+            layers::admin_only,
+        ));
+    let router = Router::new()
+        .route("/metrics", get(probes::metrics))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(following::ready))
+        .route("/version", get(probes::version))
+        .merge(private);
+    layers::wrap(router, service, false)
+}
+
 fn probes() -> Router<Arc<Service>> {
     Router::new()
         .route("/livez", get(probes::live))
@@ -224,6 +255,7 @@ fn private(service: &Arc<Service>) -> Router<Arc<Service>> {
             post(admin::import).layer(limited(COMMAND_BYTES_MAX)),
         )
         .route("/admin/v1/stats", get(admin::stats))
+        .merge(following::routes(&service.desk))
         // The layers above say how much; axum's own limit would cut at 2 MB.
         .layer(DefaultBodyLimit::disable())
         .route_layer(axum::middleware::from_fn_with_state(

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 
 use super::contract::ContractConfig;
+use super::redact;
 
 /// A mapping file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -69,7 +70,7 @@ pub enum Since {
 }
 
 /// A database or broker that is followed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
     /// Name: 1 to 32 of `a-z0-9_`.
@@ -97,6 +98,20 @@ pub struct SourceConfig {
     /// `[[source.table]]`.
     #[serde(rename = "table")]
     pub tables: Vec<TableConfig>,
+}
+
+/// Without the url's secrets.
+impl fmt::Debug for SourceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceConfig")
+            .field("name", &self.name)
+            .field("url", &redact::url(&self.url))
+            .field("mode", &self.mode)
+            .field("slot", &self.slot)
+            .field("publication", &self.publication)
+            .field("tables", &self.tables)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for SourceConfig {

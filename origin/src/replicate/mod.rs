@@ -7,12 +7,19 @@
 
 pub mod apply;
 pub mod check;
+pub mod command;
 pub mod config;
+mod connect;
 pub mod contract;
+pub mod dead_letter;
+pub mod following;
+pub mod init;
 pub mod kafka;
+pub mod load;
 pub mod mapping;
 pub mod metrics;
 pub mod redact;
+pub mod resync;
 #[cfg(test)]
 mod simulation;
 pub mod status;

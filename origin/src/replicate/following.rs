@@ -1,0 +1,291 @@
+//! The sources that this process follows: started, replaced, asked and stopped as a whole.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::config::{Mapping, SourceConfig};
+use super::dead_letter::{LetterError, Selection};
+use super::load::{self, LoadError, Overrides, Urls};
+use super::resync::{self, ResyncError, Resynced};
+use super::status::SourceStatus;
+use super::supervise::{Replication, StartError};
+use crate::clock::Clock;
+use crate::ingest::Writer;
+use crate::store::{Store, StoreError, read};
+
+/// A source that is told to stop is given up after this; what it has not applied comes again.
+pub const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Why sources are not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The mapping file is no good.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The source cannot be started.
+    #[error("source {source_name} cannot be followed: {reason}")]
+    Start {
+        /// Its name.
+        source_name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// It cannot be forgotten.
+    #[error(transparent)]
+    Resync(#[from] ResyncError),
+    /// Dead letters cannot be worked on.
+    #[error(transparent)]
+    Letters(#[from] LetterError),
+    /// A part of the program failed; the log has the cause.
+    #[error("the work was cut off; the log has the cause")]
+    CutOff,
+}
+
+/// What `POST /admin/v1/replicate` takes.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FollowCommand {
+    /// The mapping file on the server's machine.
+    pub mapping: PathBuf,
+    /// A source's name, or a URL for the one there is; absent = all.
+    pub source: Option<String>,
+    /// URLs by source, in upper case: those of the environment of who asks.
+    pub urls: BTreeMap<String, String>,
+}
+
+/// What `POST /admin/v1/replicate/resync` takes.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct ResyncCommand {
+    /// Which sources.
+    #[serde(flatten)]
+    pub sources: FollowCommand,
+    /// Only this table.
+    #[serde(default)]
+    pub table: Option<String>,
+}
+
+/// What `POST /admin/v1/dead-letters/replay` takes.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct ReplayCommand {
+    /// The mapping as it is now.
+    pub mapping: FollowCommand,
+    /// Which letters.
+    #[serde(default)]
+    pub letters: Selection,
+}
+
+impl FollowCommand {
+    /// Reads the mapping file.
+    ///
+    /// # Errors
+    ///
+    /// As [`load::load`].
+    pub fn load(self) -> Result<Mapping, LoadError> {
+        let overrides = Overrides {
+            source: self.source,
+            urls: Urls(self.urls),
+        };
+        load::load(&self.mapping, &overrides)
+    }
+}
+
+/// How everything does that is followed here.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Overview {
+    /// The sources.
+    pub sources: Vec<SourceStatus>,
+    /// Dead letters that are kept.
+    pub dead_letters: u64,
+}
+
+/// The sources that this process follows.
+pub struct Following {
+    /// Where they are counted.
+    pub store: Arc<dyn Store>,
+    /// The one way to change it.
+    pub writer: Writer,
+    /// Wall and domain time.
+    pub clock: Clock,
+    followed: tokio::sync::Mutex<BTreeMap<String, Followed>>,
+}
+
+struct Followed {
+    config: SourceConfig,
+    replication: Replication,
+}
+
+impl Following {
+    /// Nothing is followed yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, writer: Writer, clock: Clock) -> Self {
+        Self {
+            store,
+            writer,
+            clock,
+            followed: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Reads a mapping file and follows its sources.
+    ///
+    /// # Errors
+    ///
+    /// As [`load::load`] and [`Following::follow`].
+    pub async fn follow_file(&self, command: FollowCommand) -> Result<Vec<String>, FollowError> {
+        self.follow(command.load()?).await
+    }
+
+    /// Follows every source of `mapping`; one that is followed already begins anew, with the
+    /// mapping as it is now. Returns their names.
+    ///
+    /// # Errors
+    ///
+    /// Names the source that cannot be started; those before it are followed.
+    pub async fn follow(&self, mapping: Mapping) -> Result<Vec<String>, FollowError> {
+        let mut followed = self.followed.lock().await;
+        let mut names = Vec::new();
+        for config in mapping.sources {
+            let name = config.name.clone();
+            if let Some(before) = followed.remove(&name) {
+                stop(&name, before.replication).await;
+            }
+            let replication = self.start(&config)?;
+            info!(
+                source = name,
+                url = super::redact::url(&config.url),
+                "following"
+            );
+            followed.insert(
+                name.clone(),
+                Followed {
+                    config,
+                    replication,
+                },
+            );
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    fn start(&self, config: &SourceConfig) -> Result<Replication, FollowError> {
+        let one = Mapping {
+            sources: vec![config.clone()],
+            ..Mapping::default()
+        };
+        Replication::start(
+            one,
+            Arc::clone(&self.store),
+            self.writer.clone(),
+            self.clock.clone(),
+        )
+        .map_err(|error: StartError| FollowError::Start {
+            source_name: config.name.clone(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// How the sources do.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn overview(&self) -> Result<Overview, FollowError> {
+        let followed = self.followed.lock().await;
+        let sources = followed.values().flat_map(|one| one.replication.status());
+        Ok(Overview {
+            sources: sources.collect(),
+            dead_letters: read::dead_letter_count(&*self.store.read()?)?,
+        })
+    }
+
+    /// Forgets each source of the mapping (or one table of it), so that it is copied anew. A
+    /// source that is followed stops meanwhile and begins again after, whatever happened.
+    ///
+    /// # Errors
+    ///
+    /// As [`resync::forget`]; or the source cannot be started again.
+    pub async fn resync(&self, command: ResyncCommand) -> Result<Vec<Resynced>, FollowError> {
+        let mut done = Vec::new();
+        for config in command.sources.load()?.sources {
+            let table = command.table.as_deref();
+            done.push(self.resync_one(&config, table).await?);
+        }
+        Ok(done)
+    }
+
+    async fn resync_one(
+        &self,
+        config: &SourceConfig,
+        table: Option<&str>,
+    ) -> Result<Resynced, FollowError> {
+        // Held until the end: nobody starts the source in between.
+        let mut followed = self.followed.lock().await;
+        let before = followed.remove(&config.name);
+        let config = match &before {
+            Some(before) => before.config.clone(),
+            None => config.clone(),
+        };
+        let was_followed = before.is_some();
+        if let Some(before) = before {
+            stop(&config.name, before.replication).await;
+        }
+        let forgotten = self.forget(&config, table).await;
+        if was_followed {
+            let replication = self.start(&config)?;
+            let name = config.name.clone();
+            let one = Followed {
+                config,
+                replication,
+            };
+            followed.insert(name, one);
+        }
+        forgotten
+    }
+
+    async fn forget(
+        &self,
+        config: &SourceConfig,
+        table: Option<&str>,
+    ) -> Result<Resynced, FollowError> {
+        let slot = match table {
+            // The other tables go on from where the slot is.
+            Some(_) => None,
+            None => super::connect::drop_slot(config, &*self.store).await,
+        };
+        let (store, writer) = (Arc::clone(&self.store), self.writer.clone());
+        let (name, table) = (config.name.clone(), table.map(str::to_owned));
+        let work = move || resync::forget(&*store, &writer, &name, table.as_deref());
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.map_err(|_| FollowError::CutOff)??;
+        Ok(Resynced { slot, ..done })
+    }
+
+    /// Stops every source.
+    pub async fn stop(&self) {
+        let followed = std::mem::take(&mut *self.followed.lock().await);
+        let stopping = followed
+            .into_iter()
+            .map(|(name, one)| async move { stop(&name, one.replication).await });
+        futures_util::future::join_all(stopping).await;
+    }
+}
+
+async fn stop(name: &str, replication: Replication) {
+    if tokio::time::timeout(STOP_MAX, replication.stop())
+        .await
+        .is_err()
+    {
+        warn!(
+            source = name,
+            "the source did not stop in time and is given up; what was not applied comes again"
+        );
+    }
+}
