@@ -18,6 +18,7 @@ pub mod kafka;
 pub mod load;
 pub mod mapping;
 pub mod metrics;
+pub mod mysql;
 pub mod redact;
 pub mod resync;
 #[cfg(test)]

@@ -1,0 +1,98 @@
+//! MySQL and MariaDB by their row binlog: the same exactness as PostgreSQL's slots give.
+//!
+//! One life of the connector: connect and check the server, find the position (or take a
+//! consistent one where there is none), copy what was not copied, then follow the binlog from
+//! the position on. A row that is copied and also in the binlog converges through the row
+//! memory, so the copy needs no long transaction at the source.
+
+mod catalog;
+mod check;
+mod client;
+mod ddl;
+mod decode;
+mod error;
+mod event;
+mod gtid;
+mod json;
+mod layout;
+mod maps;
+mod page;
+mod position;
+mod rows;
+mod snapshot;
+mod start;
+mod statements;
+mod stream;
+mod tables;
+mod wire;
+
+pub use check::{check, describe};
+pub use error::MysqlError;
+
+use self::catalog::TableName;
+use self::client::Target;
+use self::stream::Stream;
+use crate::replicate::supervise::{Phase, SourceContext, SourceError, SourceFault};
+
+impl SourceFault for MysqlError {
+    fn is_retryable(&self) -> bool {
+        self.is_retryable()
+    }
+
+    fn remedy(&self) -> String {
+        // Every message carries its own.
+        String::new()
+    }
+}
+
+/// The checkpoint of the stream's position.
+const STREAM: &str = "stream";
+
+/// The checkpoint that says that an entry's first copy is done.
+fn copied_checkpoint(entry: &str) -> String {
+    format!("copied/{entry}")
+}
+
+/// The checkpoint of an entry's first copy, or of one of its segments.
+fn copy_checkpoint(entry: &str, segment: Option<usize>) -> String {
+    match segment {
+        Some(segment) => format!("copy/{entry}/{segment}"),
+        None => format!("copy/{entry}"),
+    }
+}
+
+/// The checkpoint of a table's columns as of the stream's position.
+fn schema_checkpoint(table: &TableName) -> String {
+    format!("schema/{table}")
+}
+
+/// The checkpoint that says why an entry is not followed any more.
+fn stopped_checkpoint(entry: &str) -> String {
+    format!("stopped/{entry}")
+}
+
+/// One life of the connector: connect, copy, follow, until told to stop or an error.
+///
+/// # Errors
+///
+/// What ended this life; whether another may go better says [`SourceError::is_retryable`].
+pub async fn run(context: SourceContext) -> Result<(), SourceError> {
+    context.status.phase(Phase::Connecting);
+    let target = Target::new(&context.config)?;
+    let mut client = target.connect().await?;
+    check::settings(&mut client).await?;
+    let mut started = start::start(&context, &target, &mut client).await?;
+    context.metrics.connected(true);
+    if !snapshot::copy(&context, &target, &mut client, &mut started.tables).await? {
+        return Ok(());
+    }
+    context.status.phase(Phase::Streaming);
+    let start::Started {
+        applier,
+        tables,
+        position,
+    } = started;
+    Stream::new(&context, &target, client, applier, tables, position)
+        .run()
+        .await
+}

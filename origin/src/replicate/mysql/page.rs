@@ -1,0 +1,129 @@
+//! Values of the first copy's pages: asked for, taken over and compared with.
+
+use super::catalog::{ColumnInfo, quote};
+use super::decode;
+use crate::replicate::value::Value;
+use mysql_async::Value as Sql;
+use serde::{Deserialize, Serialize};
+
+/// A key column's value, as statements take it back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Key {
+    Int(i64),
+    Uint(u64),
+    Bytes(Vec<u8>),
+    Text(String),
+}
+
+/// `(a > ?) OR (a = ? AND b > ?)`: servers use an index for this, not for `(a, b) > (?, ?)`.
+pub(super) fn after(key: &[String], marks: &[&str]) -> String {
+    let columns: Vec<(&String, &&str)> = key.iter().zip(marks).collect();
+    let alternatives = (0..columns.len()).map(|upto| {
+        let terms = columns
+            .iter()
+            .take(upto + 1)
+            .enumerate()
+            .map(|(index, (column, mark))| {
+                let sign = if index == upto { ">" } else { "=" };
+                format!("{column} {sign} {mark}")
+            });
+        format!("({})", terms.collect::<Vec<_>>().join(" AND "))
+    });
+    format!("({})", alternatives.collect::<Vec<_>>().join(" OR "))
+}
+
+/// A parameter that compares as the column does.
+pub(super) fn placeholder(column: &ColumnInfo) -> &'static str {
+    match column.data_type.as_str() {
+        // Text against a decimal compares as floating point.
+        "decimal" => "CAST(? AS DECIMAL(65,30))",
+        "time" => "CAST(? AS TIME(6))",
+        _ => "?",
+    }
+}
+
+/// A column as it is asked for: TIME has no value of its own in the mapping, so it is text, as
+/// the binlog's is made.
+pub(crate) fn select(name: &str, info: Option<&ColumnInfo>) -> String {
+    let is_time = info.is_some_and(|info| info.data_type == "time");
+    if is_time {
+        format!("CAST({} AS CHAR)", quote(name))
+    } else {
+        quote(name)
+    }
+}
+
+/// A key column's value to be stored.
+pub(super) fn key(value: &Sql) -> Key {
+    match value {
+        Sql::Int(number) => Key::Int(*number),
+        Sql::UInt(number) => Key::Uint(*number),
+        Sql::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Key::Text(text.to_owned()),
+            Err(_) => Key::Bytes(bytes.clone()),
+        },
+        other => Key::Text(other.as_sql(true).trim_matches('\'').to_owned()),
+    }
+}
+
+impl Key {
+    /// As a parameter.
+    pub(super) fn to_sql(&self) -> Sql {
+        match self {
+            Self::Int(number) => Sql::Int(*number),
+            Self::Uint(number) => Sql::UInt(*number),
+            Self::Bytes(bytes) => Sql::Bytes(bytes.clone()),
+            Self::Text(text) => Sql::Bytes(text.clone().into_bytes()),
+        }
+    }
+}
+
+/// A value of a query, as the binlog would give it.
+pub(crate) fn plain<'a>(value: &'a Sql, info: &ColumnInfo) -> Value<'a> {
+    match value {
+        Sql::NULL => Value::Null,
+        Sql::Int(number) => match u64::try_from(*number) {
+            Ok(number) if info.is_unsigned() => Value::Uint(number),
+            _ => Value::Int(*number),
+        },
+        Sql::UInt(number) => match i64::try_from(*number) {
+            Ok(number) if !info.is_unsigned() => Value::Int(number),
+            _ => Value::Uint(*number),
+        },
+        Sql::Float(number) => Value::Float(f64::from(*number)),
+        Sql::Double(number) => Value::Float(*number),
+        Sql::Bytes(bytes) if info.data_type == "bit" => Value::Uint(
+            bytes
+                .iter()
+                .take(8)
+                .fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
+        ),
+        Sql::Bytes(bytes) if is_binary(info) => Value::Bytes(bytes),
+        Sql::Bytes(bytes) => std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text),
+        Sql::Date(year, month, day, hour, minute, second, micros) => {
+            let day = [u64::from(*year), u64::from(*month), u64::from(*day)];
+            let time = [u64::from(*hour), u64::from(*minute), u64::from(*second)];
+            let [[year, month, day], [hour, minute, second]] = [day, time];
+            decode::moment([year, month, day, hour, minute, second], i64::from(*micros))
+        }
+        Sql::Time(..) => Value::Null,
+    }
+}
+
+fn is_binary(info: &ColumnInfo) -> bool {
+    matches!(info.data_type.as_str(), "binary" | "varbinary") || info.data_type.ends_with("blob")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_begins_after_the_last_key() {
+        let key = ["`a`".to_owned(), "`b`".to_owned()];
+        assert_eq!(
+            after(&key, &["?", "?"]),
+            "((`a` > ?) OR (`a` = ? AND `b` > ?))"
+        );
+    }
+}

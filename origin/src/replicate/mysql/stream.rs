@@ -1,0 +1,481 @@
+//! Follows the binlog: events in order, rows to the applier, positions after them.
+
+use super::client::{Client, Target};
+use super::error::MysqlError;
+use super::event::{self, Query, kind};
+use super::gtid::GtidSet;
+use super::position::{BinlogPosition, File, Identity};
+use super::rows::{self, Skip};
+use super::tables::{Known, Tables};
+use super::wire::Malformed;
+use crate::replicate::apply::Applier;
+use crate::replicate::supervise::{SourceContext, SourceError};
+use futures_util::{FutureExt, StreamExt};
+use mysql_async::binlog::events::Event;
+use mysql_async::{BinlogStream, BinlogStreamRequest, GnoInterval, Sid};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Heartbeats that may be missing before the connection is given up.
+const MISSED_HEARTBEATS: u32 = 3;
+
+/// How often measures of the tables are published.
+const PUBLISH_EVERY: Duration = Duration::from_secs(5);
+
+/// How long closing a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A transaction that is being read.
+#[derive(Default)]
+pub(super) struct Transaction {
+    /// Where it begins.
+    pub(super) start: u64,
+    /// Row events of it that were read.
+    pub(super) events: u64,
+    /// Its number, where MySQL numbers them.
+    pub(super) gtid: Option<([u8; 16], u64)>,
+    /// Tables with rows in it.
+    pub(super) touched: Vec<usize>,
+}
+
+/// One life of the stream.
+pub(super) struct Stream<'c> {
+    pub(super) context: &'c SourceContext,
+    pub(super) target: &'c Target,
+    pub(super) catalog: Client,
+    pub(super) applier: Applier<BinlogPosition>,
+    pub(super) tables: Tables,
+    pub(super) file: Arc<File>,
+    /// Up to here every transaction is read.
+    pub(super) offset: u64,
+    pub(super) gtids: Option<Arc<GtidSet>>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) skip: Option<Skip>,
+    /// End of the packed transaction that is being read.
+    pub(super) payload_end: Option<u64>,
+    pub(super) server_id: u32,
+}
+
+/// What one event asks for.
+pub(super) enum Step {
+    /// Nothing more.
+    Done,
+    /// A transaction ends here; its commit time, Unix seconds.
+    Commit { end: u64, at: u32 },
+}
+
+impl<'c> Stream<'c> {
+    /// Starts from a stored position.
+    pub(super) fn new(
+        context: &'c SourceContext,
+        target: &'c Target,
+        catalog: Client,
+        applier: Applier<BinlogPosition>,
+        tables: Tables,
+        position: BinlogPosition,
+    ) -> Self {
+        let inside = position.events > 0 || position.rows > 0;
+        let BinlogPosition {
+            file,
+            offset,
+            events,
+            rows,
+            gtids,
+        } = position;
+        let skip = inside.then(|| Skip {
+            file: Arc::clone(&file),
+            offset,
+            events,
+            rows,
+        });
+        let server_id = context.config.server_id.unwrap_or_else(random_server_id);
+        Self {
+            context,
+            target,
+            catalog,
+            applier,
+            tables,
+            file,
+            offset,
+            gtids,
+            transaction: None,
+            skip,
+            payload_end: None,
+            server_id,
+        }
+    }
+
+    /// Follows until it is told to stop or something fails.
+    pub(super) async fn run(mut self) -> Result<(), SourceError> {
+        let mut stream = self.open().await?;
+        let done = self.follow(&mut stream).await;
+        // A connection that does not close in time is dropped with the rest.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.close()).await;
+        done
+    }
+
+    async fn follow(&mut self, stream: &mut BinlogStream) -> Result<(), SourceError> {
+        let heartbeat = Duration::from_millis(self.context.config.heartbeat_ms.max(1));
+        let silence = heartbeat * MISSED_HEARTBEATS + Duration::from_secs(1);
+        let mut stop = self.context.stop.clone();
+        let mut publish = tokio::time::interval(PUBLISH_EVERY);
+        let mut deadline = Box::pin(tokio::time::sleep(silence));
+        loop {
+            // Without a timer while events are there: they come by the hundred thousand.
+            if let Some(event) = next(stream).now_or_never() {
+                self.event(event).await?;
+                continue;
+            }
+            deadline
+                .as_mut()
+                .reset(tokio::time::Instant::now() + silence);
+            loop {
+                tokio::select! {
+                    event = next(stream) => {
+                        self.event(event).await?;
+                        break;
+                    }
+                    done = self.applier.idle() => done?,
+                    _ = publish.tick() => self.publish(),
+                    () = deadline.as_mut() => return Err(self.silent(silence).into()),
+                    () = told(&mut stop) => {
+                        self.applier.flush().await?;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn silent(&self, silence: Duration) -> MysqlError {
+        MysqlError::Silent {
+            host: self.target.host.clone(),
+            seconds: silence.as_secs(),
+        }
+    }
+
+    fn publish(&mut self) {
+        let now_ms = self.context.clock.wall_ms();
+        for table in &mut self.tables.followed {
+            for entry in &mut table.entries {
+                if let Some(quality) = &mut entry.quality {
+                    quality.publish(now_ms);
+                }
+            }
+        }
+        self.context.status.position(&self.position().to_string());
+    }
+
+    /// Where the stream stands between transactions.
+    pub(super) fn position(&self) -> BinlogPosition {
+        BinlogPosition::committed(Arc::clone(&self.file), self.offset, self.gtids.clone())
+    }
+
+    /// Asks the server for its binlog from the position on.
+    async fn open(&self) -> Result<BinlogStream, MysqlError> {
+        let mut client = self.target.connect().await?;
+        let nanos = u128::from(self.context.config.heartbeat_ms.max(1)) * 1_000_000;
+        client
+            .run(&format!("SET @master_heartbeat_period = {nanos}"))
+            .await?;
+        // MariaDB sends its own events (compressed rows) only to those who know them.
+        client.run("SET @mariadb_slave_capability = 4").await?;
+        let mut request = BinlogStreamRequest::new(self.server_id);
+        match &self.gtids {
+            Some(set) => {
+                let sids = set.sources().map(|(uuid, ranges)| {
+                    let ranges = ranges
+                        .iter()
+                        .map(|(first, last)| GnoInterval::new(*first, last + 1));
+                    Sid::new(uuid).with_intervals(ranges.collect())
+                });
+                request = request.with_gtid().with_gtid_set(sids.collect::<Vec<_>>());
+            }
+            None => {
+                request = request
+                    .with_filename(self.file.name.as_bytes())
+                    .with_pos(self.offset);
+            }
+        }
+        client
+            .conn
+            .get_binlog_stream(request)
+            .await
+            .map_err(|error| self.dump_error(error))
+    }
+
+    fn dump_error(&self, error: mysql_async::Error) -> MysqlError {
+        let position = self.position().to_string();
+        let Target { host, user, .. } = self.target;
+        MysqlError::dump(host, user, self.server_id, &position, error)
+    }
+
+    async fn event(
+        &mut self,
+        event: Result<Option<Event>, MysqlStreamError>,
+    ) -> Result<(), SourceError> {
+        let event = match event {
+            Ok(Some(event)) => event,
+            Ok(None) => return Err(self.corrupt("the server ended the stream").into()),
+            Err(MysqlStreamError::Client(error)) => return Err(self.dump_error(error).into()),
+            Err(MysqlStreamError::Panic) => {
+                return Err(self.corrupt("the event could not be parsed").into());
+            }
+        };
+        match self.step(&event).await? {
+            Step::Done => Ok(()),
+            Step::Commit { end, at } => self.commit(end, at).await,
+        }
+    }
+
+    async fn step(&mut self, event: &Event) -> Result<Step, SourceError> {
+        let header = event.header();
+        let (event_type, body) = (header.event_type_raw(), event.data());
+        let end = self.extend(header.log_pos());
+        let commit = Step::Commit {
+            end,
+            at: header.timestamp(),
+        };
+        if let Some(format) = event::rows_format(event_type) {
+            self.rows(format, body).await?;
+            return Ok(Step::Done);
+        }
+        match event_type {
+            kind::TABLE_MAP => self.table_map(body).await?,
+            kind::XID => return Ok(commit),
+            kind::GTID | kind::ANONYMOUS_GTID | kind::MARIADB_GTID => {
+                self.begin(event_type, body)?
+            }
+            kind::QUERY | kind::QUERY_COMPRESSED => {
+                let query = Query::parse(body, event_type == kind::QUERY_COMPRESSED);
+                let query = query.map_err(|error| self.malformed(error))?;
+                return self.query(&query, commit).await;
+            }
+            kind::XA_PREPARE => return Ok(commit),
+            kind::ROTATE => self.rotate(body)?,
+            kind::FORMAT_DESCRIPTION => self.file_begins(header.timestamp()).await?,
+            kind::TRANSACTION_PAYLOAD => self.payload_end = Some(end),
+            kind::EXECUTE_LOAD_QUERY => {
+                let text = String::from_utf8_lossy(body).into_owned();
+                self.statement_rows(&text).await?;
+            }
+            kind::PARTIAL_UPDATE_ROWS | kind::GTID_TAGGED => {
+                return Err(self.unsupported(event_type));
+            }
+            kind::INCIDENT => {
+                let reason = "the server says that it lost events here".to_owned();
+                return Err(MysqlError::Lost {
+                    position: self.position().to_string(),
+                    reason,
+                }
+                .into());
+            }
+            // Heartbeats, ends of files, annotations, checksums, …
+            _ => {}
+        }
+        Ok(Step::Done)
+    }
+
+    fn unsupported(&self, event_type: u8) -> SourceError {
+        let (problem, remedy) = if event_type == kind::GTID_TAGGED {
+            (
+                "a transaction has a tagged GTID",
+                "commit without a tag (SET GTID_NEXT = AUTOMATIC)",
+            )
+        } else {
+            (
+                "JSON updates are logged in part",
+                "SET GLOBAL binlog_row_value_options = '', then resync",
+            )
+        };
+        MysqlError::Setting {
+            host: self.target.host.clone(),
+            problem: problem.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+        .into()
+    }
+
+    /// The header has 32 bits of the position; a file that one transaction made larger goes on.
+    fn extend(&self, low: u32) -> u64 {
+        if let Some(end) = self.payload_end {
+            return end;
+        }
+        let whole = self.offset & !u64::from(u32::MAX) | u64::from(low);
+        if low == 0 || whole >= self.offset {
+            whole
+        } else {
+            whole + (1 << 32)
+        }
+    }
+
+    /// A transaction begins.
+    fn begin(&mut self, event_type: u8, body: &[u8]) -> Result<(), MysqlError> {
+        let gtid = match (event_type, &self.gtids) {
+            (kind::GTID, Some(_)) => Some(event::gtid(body).map_err(|e| self.malformed(e))?),
+            _ => None,
+        };
+        self.transaction = Some(Transaction {
+            start: self.offset,
+            gtid,
+            ..Transaction::default()
+        });
+        Ok(())
+    }
+
+    async fn commit(&mut self, end: u64, at: u32) -> Result<(), SourceError> {
+        if let Some(transaction) = self.transaction.take() {
+            self.skip = None;
+            if let (Some((uuid, number)), Some(set)) = (transaction.gtid, &mut self.gtids) {
+                Arc::make_mut(set).add(uuid, number);
+            }
+        }
+        self.payload_end = None;
+        self.offset = end;
+        let at_ms = (at > 0).then(|| i64::from(at) * 1_000);
+        self.applier.advance(self.position(), at_ms).await?;
+        Ok(())
+    }
+
+    /// The binlog goes on in another file, or the server says which it begins with.
+    fn rotate(&mut self, body: &[u8]) -> Result<(), MysqlError> {
+        let (name, position) = event::rotate(body).map_err(|error| self.malformed(error))?;
+        if name != self.file.name {
+            let identity = self.file.identity.clone();
+            self.file = Arc::new(File {
+                identity,
+                name,
+                created: 0,
+            });
+            self.offset = position;
+            self.transaction = None;
+        }
+        Ok(())
+    }
+
+    /// The head of a file tells when the server began it.
+    async fn file_begins(&mut self, created: u32) -> Result<(), SourceError> {
+        if self.file.created == 0 {
+            self.file = Arc::new(File {
+                created,
+                ..File::clone(&self.file)
+            });
+            if self.transaction.is_none() && self.skip.is_none() {
+                // An older file may be purged while nothing is committed in this one.
+                self.applier.advance(self.position(), None).await?;
+            }
+        } else if self.file.created != created && created != 0 && self.gtids.is_none() {
+            return Err(MysqlError::Lost {
+                position: self.position().to_string(),
+                reason: format!(
+                    "the server's {} was begun at another time: it is another server, or its \
+                     binlog was reset",
+                    self.file.name
+                ),
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn rows(&mut self, format: event::RowsFormat, body: &[u8]) -> Result<(), SourceError> {
+        let start = self.offset;
+        let transaction = self.transaction.get_or_insert_with(|| Transaction {
+            start,
+            ..Transaction::default()
+        });
+        let index = transaction.events;
+        transaction.events += 1;
+        let start = transaction.start;
+        let done = match &self.skip {
+            Some(skip) => skip.rows_done(&self.file, start, index),
+            None => Some(0),
+        };
+        let Some(done) = done else { return Ok(()) };
+        let table_id = event::table_id(body).map_err(|error| self.malformed(error))?;
+        let (table, layout) = match self.tables.rows_of(table_id) {
+            Some(Known::Read(table, layout)) => (*table, Arc::clone(layout)),
+            Some(Known::Ignored) => return Ok(()),
+            None if table_id == DUMMY_TABLE => return Ok(()),
+            None => {
+                return Err(self
+                    .corrupt("rows of a table that was not announced")
+                    .into());
+            }
+        };
+        if let Some(transaction) = &mut self.transaction
+            && !transaction.touched.contains(&table)
+        {
+            transaction.touched.push(table);
+        }
+        let file = Arc::clone(&self.file);
+        let position = BinlogPosition {
+            file,
+            offset: start,
+            events: index,
+            rows: 0,
+            gtids: self.gtids.clone(),
+        };
+        let Some(followed) = self.tables.followed.get_mut(table) else {
+            return Ok(());
+        };
+        let at_ms = self.context.clock.wall_ms();
+        let place = rows::Place {
+            position,
+            done,
+            at_ms,
+        };
+        rows::apply(&mut self.applier, followed, &layout, format, body, place).await
+    }
+
+    pub(super) fn malformed(&self, error: Malformed) -> MysqlError {
+        MysqlError::malformed(self.position().to_string(), error)
+    }
+
+    pub(super) fn corrupt(&self, reason: &str) -> MysqlError {
+        MysqlError::Corrupt {
+            position: self.position().to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// The number of rows events that only end a statement.
+const DUMMY_TABLE: u64 = 0x00ff_ffff;
+
+/// A replica number that is free with near certainty; a fixed one is `server_id` of the source.
+fn random_server_id() -> u32 {
+    0x4000_0000 | (rand::random::<u32>() >> 2)
+}
+
+/// Ends when the source is told to stop, or nobody is left who could tell it.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Why there is no next event.
+enum MysqlStreamError {
+    Client(mysql_async::Error),
+    Panic,
+}
+
+/// The next event. The client's parser trusts lengths it is sent and panics on corrupt ones:
+/// that is an error like any other here.
+async fn next(stream: &mut BinlogStream) -> Result<Option<Event>, MysqlStreamError> {
+    match AssertUnwindSafe(stream.next()).catch_unwind().await {
+        Ok(Some(Ok(event))) => Ok(Some(event)),
+        Ok(Some(Err(error))) => Err(MysqlStreamError::Client(error)),
+        Ok(None) => Ok(None),
+        Err(_) => Err(MysqlStreamError::Panic),
+    }
+}
+
+/// Which server this is.
+pub(super) async fn identity(client: &mut Client) -> Result<Identity, MysqlError> {
+    let uuid = client.variable("server_uuid").await?.unwrap_or_default();
+    let server_id = client.variable("server_id").await?;
+    let server_id = server_id.and_then(|id| id.parse().ok()).unwrap_or_default();
+    Ok(Identity { uuid, server_id })
+}
