@@ -19,6 +19,7 @@ pub mod load;
 pub mod mapping;
 pub mod metrics;
 pub mod mysql;
+pub mod postgres;
 pub mod redact;
 pub mod resync;
 #[cfg(test)]
