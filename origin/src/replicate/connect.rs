@@ -1,16 +1,19 @@
 //! What operators ask of a connector besides following: the connector of a URL's scheme.
 
 use super::check::Report;
-use super::config::SourceConfig;
+use super::config::{Mode, SourceConfig};
 use super::init::CatalogTable;
 use super::mapping::TablePlan;
+use super::postgres;
 use crate::store::Store;
 
 /// Checks a source; changes nothing.
-pub(super) async fn check(config: &SourceConfig, _plans: &[TablePlan]) -> Report {
-    std::future::ready(()).await;
-    let mut report = Report::default();
+pub(super) async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report {
     let (scheme, _) = config.url.split_once("://").unwrap_or_default();
+    if is_postgres(scheme) {
+        return postgres::check(config, plans).await;
+    }
+    let mut report = Report::default();
     let problem = format!("nothing checks {scheme}:// yet");
     report.error(format!("source {}", config.name), problem, "");
     report
@@ -22,14 +25,29 @@ pub(super) async fn check(config: &SourceConfig, _plans: &[TablePlan]) -> Report
 ///
 /// A sentence with the remedy.
 pub(super) async fn describe(config: &SourceConfig) -> anyhow::Result<Vec<CatalogTable>> {
-    std::future::ready(()).await;
     let (scheme, _) = config.url.split_once("://").unwrap_or_default();
+    if is_postgres(scheme) {
+        let tables = postgres::describe(config).await?;
+        let table = |table: postgres::TableDescription| CatalogTable {
+            name: table.name,
+            columns: table.columns,
+        };
+        return Ok(tables.into_iter().map(table).collect());
+    }
     anyhow::bail!(
         "{scheme}:// has no catalogue to guess from; write the mapping file by hand (docs/mapping.md)"
     )
 }
 
 /// Drops the source's slot at a PostgreSQL server where it is ours; says what became of it.
-pub(super) async fn drop_slot(_config: &SourceConfig, _store: &dyn Store) -> Option<String> {
-    std::future::ready(None).await
+pub(super) async fn drop_slot(config: &SourceConfig, store: &dyn Store) -> Option<String> {
+    let (scheme, _) = config.url.split_once("://")?;
+    if is_postgres(scheme) && config.mode == Mode::Stream {
+        return postgres::drop_slot(config, store).await;
+    }
+    None
+}
+
+fn is_postgres(scheme: &str) -> bool {
+    matches!(scheme, "postgres" | "postgresql")
 }

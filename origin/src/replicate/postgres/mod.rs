@@ -19,6 +19,7 @@ pub mod decode;
 #[cfg(test)]
 mod decode_tests;
 mod describe;
+mod drop;
 pub mod error;
 pub mod pool;
 pub mod position;
@@ -45,6 +46,7 @@ use super::status::Phase;
 use super::supervise::{SourceContext, SourceError};
 pub use check::check;
 pub use describe::{TableDescription, describe};
+pub use drop::drop_slot;
 
 /// One life: connects, takes the first copy where it is missing, follows until told to stop.
 ///
