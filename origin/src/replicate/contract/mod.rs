@@ -9,6 +9,8 @@ pub mod metrics;
 mod quality;
 mod rules;
 mod sketch;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use config::{ColumnRules, ContractConfig, Scalar, UNIQUE_MAX, Volume};

@@ -273,7 +273,11 @@ impl TableQuality {
             .iter()
             .map(|(at, _, _)| self.null_ratio(*at))
             .collect();
-        let completeness = 1.0 - nulls.iter().sum::<f64>() / nulls.len().max(1) as f64;
+        // Where NULL is always fine it says nothing about quality.
+        let judged = self.judged.iter().zip(&nulls);
+        let judged = judged.filter(|((_, _, limit), _)| *limit < 1.0);
+        let (sum, columns) = judged.fold((0.0, 0.0), |(sum, n), (_, ratio)| (sum + ratio, n + 1.0));
+        let completeness = 1.0 - sum / f64::max(columns, 1.0);
         let validity = 1.0 - ratio(self.windows.refused(), self.windows.rows());
         let uniqueness = self.uniqueness();
         let freshness_s = self.freshness_s(now_ms);

@@ -291,8 +291,7 @@ fn wrong_types(plan: &Plan, found: &[&Column], classes: &[Class]) -> Vec<Mapping
                 table: plan.name.clone(),
                 field: field.slot.name(),
                 column: column.name.clone(),
-                type_name: column.type_name.clone(),
-                found: class.name(),
+                found: format!("{}, which is {}", column.type_name, class.name()),
                 remedy,
             });
         }

@@ -79,9 +79,7 @@ pub enum MappingError {
         candidates: String,
     },
     /// A column's type cannot be what the field is.
-    #[error(
-        "{table}: {field} reads column {column} of type {type_name}, which is {found}; {remedy}"
-    )]
+    #[error("{table}: {field} reads column {column} of type {found}; {remedy}")]
     WrongType {
         /// The mapped table.
         table: String,
@@ -89,10 +87,8 @@ pub enum MappingError {
         field: &'static str,
         /// The column.
         column: String,
-        /// Its type.
-        type_name: String,
-        /// What the type is.
-        found: &'static str,
+        /// Its type, and what that is.
+        found: String,
         /// What to do.
         remedy: String,
     },

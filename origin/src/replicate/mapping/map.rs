@@ -5,7 +5,7 @@ use edgewise_wire::items;
 use edgewise_wire::limits::{TAGS_MAX, TITLE_BYTES_MAX, WATCH_MS_MAX};
 
 use super::column::Class;
-use super::expression::{Row, Truth, equal};
+use super::expression::{Const, Row, Truth, equal};
 use super::field::{Slot, fields};
 use super::plan::{Source, TypeCase};
 use super::read::{Datum, Fault, id, is_gone, list, number, text, time};
@@ -23,7 +23,7 @@ pub struct Notes {
     pub tags_cut: bool,
 }
 
-const WAS_NOT_SENT: &str = "was not sent because it did not change; \
+const WAS_NOT_SENT: &str = "reads a value that was not sent because it did not change; \
     ALTER TABLE … REPLICA IDENTITY FULL makes the source send it";
 
 impl BoundTable {
@@ -357,7 +357,13 @@ impl TypeCase {
             return Ok(Read::Unchanged);
         }
         for (when, then) in &self.arms {
-            if equal(&value, &when.datum())? == Truth::True {
+            // What nearly every mapping compares, without making a value of the constant.
+            let same = match (&value, when) {
+                (Datum::Int(value), Const::Int(when)) => value == when,
+                (Datum::Text(value), Const::Text(when)) => **value == **when,
+                _ => equal(&value, &when.datum())? == Truth::True,
+            };
+            if same {
                 return Ok(Read::Known(Some(*then)));
             }
         }

@@ -11,6 +11,8 @@ mod error;
 pub(crate) mod expression;
 mod field;
 mod key;
+#[cfg(test)]
+mod laws;
 mod letter;
 mod map;
 mod plan;

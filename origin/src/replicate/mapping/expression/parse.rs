@@ -190,6 +190,27 @@ impl Compiler<'_> {
                     otherwise,
                 })))
             }
+            Expr::Cast { .. } | Expr::Substring { .. } | Expr::Trim { .. } => {
+                self.keyword_function(expr, depth)
+            }
+            Expr::Function(function) => self.function(function, expr, depth),
+            Expr::CompoundIdentifier(parts) => {
+                let last = parts.last().map_or("", |part| part.value.as_str());
+                self.refuse(
+                    &format!("a column with its table (write {last} alone)"),
+                    expr,
+                )
+            }
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                self.refuse("a subquery", expr)
+            }
+            other => self.refuse("this", other),
+        }
+    }
+
+    /// Functions whose arguments have words between them.
+    fn keyword_function(&mut self, expr: &Expr, depth: usize) -> Compiled {
+        match expr {
             Expr::Cast {
                 kind: CastKind::Cast | CastKind::DoubleColon,
                 expr: value,
@@ -236,18 +257,7 @@ impl Compiler<'_> {
                     vec![self.expression(value, depth)?],
                 ))
             }
-            Expr::Function(function) => self.function(function, expr, depth),
-            Expr::CompoundIdentifier(parts) => {
-                let last = parts.last().map_or("", |part| part.value.as_str());
-                self.refuse(
-                    &format!("a column with its table (write {last} alone)"),
-                    expr,
-                )
-            }
-            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
-                self.refuse("a subquery", expr)
-            }
-            other => self.refuse("this", other),
+            other => self.refuse("this form", other),
         }
     }
 

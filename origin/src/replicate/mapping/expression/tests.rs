@@ -126,6 +126,7 @@ fn values_and_operators() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a line a case")]
 fn conditions_have_three_values_and_unchanged() {
     check(
         "
@@ -232,6 +233,7 @@ fn conditions_have_three_values_and_unchanged() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a line a case")]
 fn case_and_functions() {
     check(
         r#"

@@ -50,7 +50,13 @@ pub(crate) fn whole(value: f64) -> Option<i128> {
 
 /// A whole number in `0..=max`.
 pub(crate) fn count(value: Value<'_>, class: Class, max: u32) -> Result<Option<u32>, Fault> {
-    let fast = match value {
+    if let Value::Text(text) = value
+        && let Ok(value) = text.parse::<u32>()
+        && value <= max
+    {
+        return Ok(Some(value));
+    }
+    let found = match value {
         Value::Null | Value::Unchanged => return Ok(None),
         Value::Int(value) => i128::from(value),
         Value::Uint(value) => i128::from(value),
@@ -66,11 +72,11 @@ pub(crate) fn count(value: Value<'_>, class: Class, max: u32) -> Result<Option<u
             other => return Err(not_a_number(&other)),
         },
     };
-    match u32::try_from(fast) {
+    match u32::try_from(found) {
         Ok(value) if value <= max => Ok(Some(value)),
         _ => Err(Fault::new(
             "range",
-            format!("is {fast}, but must be in 0..{max}; correct the row or its unit"),
+            format!("is {found}, but must be in 0..{max}; correct the row or its unit"),
         )),
     }
 }
