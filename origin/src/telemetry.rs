@@ -138,7 +138,6 @@ pub(crate) fn job<E: std::fmt::Display>(
 }
 
 fn describe() {
-    crate::replicate::contract::metrics::describe();
     crate::replicate::metrics::describe();
     describe_counter!(HTTP_REQUESTS_TOTAL, "answers by route, method and status");
     describe_histogram!(

@@ -35,7 +35,7 @@ pub struct TableQuality {
     source: String,
     table: String,
     contract: ContractConfig,
-    /// Plan columns whose NULLs are judged: name and limit.
+    /// Plan columns whose NULLs are judged: name and limit, below 1.
     judged: Vec<(usize, String, f64)>,
     /// Plan column of the skew's key.
     skew: Option<usize>,
@@ -115,6 +115,8 @@ impl TableQuality {
                 let limit = rules.and_then(|(_, rules)| rules.max_null_ratio);
                 (at, name.clone(), limit.unwrap_or(contract.max_null_ratio))
             })
+            // Where NULL is always fine it says nothing.
+            .filter(|(_, _, limit)| *limit < 1.0)
             .collect();
         self.skew = match &contract.skew_column {
             Some(column) => of(column),
@@ -273,11 +275,7 @@ impl TableQuality {
             .iter()
             .map(|(at, _, _)| self.null_ratio(*at))
             .collect();
-        // Where NULL is always fine it says nothing about quality.
-        let judged = self.judged.iter().zip(&nulls);
-        let judged = judged.filter(|((_, _, limit), _)| *limit < 1.0);
-        let (sum, columns) = judged.fold((0.0, 0.0), |(sum, n), (_, ratio)| (sum + ratio, n + 1.0));
-        let completeness = 1.0 - sum / f64::max(columns, 1.0);
+        let completeness = 1.0 - nulls.iter().sum::<f64>() / nulls.len().max(1) as f64;
         let validity = 1.0 - ratio(self.windows.refused(), self.windows.rows());
         let uniqueness = self.uniqueness();
         let freshness_s = self.freshness_s(now_ms);
