@@ -21,6 +21,7 @@ use crate::replicate::dead_letter::{self, LIST_MAX, Selection};
 use crate::replicate::following::{
     FollowCommand, FollowError, Following, ReplayCommand, ResyncCommand,
 };
+use crate::replicate::reconcile::{self, ReconcileCommand};
 
 /// What the routes share: the sources, once there is a store.
 #[derive(Clone, Default)]
@@ -48,6 +49,7 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(desk: &Desk) -> Router<S>
             get(overview).post(follow).layer(limited()),
         )
         .route("/admin/v1/replicate/resync", post(resync).layer(limited()))
+        .route("/admin/v1/reconcile", post(reconcile).layer(limited()))
         .route("/admin/v1/dead-letters", get(letters))
         .route(
             "/admin/v1/dead-letters/replay",
@@ -87,6 +89,13 @@ async fn resync(State(desk): State<Desk>, request: Request) -> Result<Response, 
     let done = tokio::spawn(async move { following.resync(asked).await });
     let done = done.await.map_err(|panic| Failure::internal(&panic))??;
     Ok(answer::value(StatusCode::OK, &json!({ "resynced": done })))
+}
+
+/// `POST /admin/v1/reconcile`: compare with the source, and repair.
+async fn reconcile(State(desk): State<Desk>, request: Request) -> Result<Response, Failure> {
+    let asked: ReconcileCommand = command(request.into_body()).await?;
+    let done = reconcile::run(desk.following()?, asked).await?;
+    Ok(answer::value(StatusCode::OK, &done))
 }
 
 /// Parameters of a listing.

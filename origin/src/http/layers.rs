@@ -35,13 +35,14 @@ const EXPOSED: [&str; 6] = [
 /// Time a browser may keep a preflight's answer.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// Routes that take as long as they take.
-const SLOW_ROUTES: [&str; 8] = [
+const SLOW_ROUTES: [&str; 9] = [
     "/admin/v1/verify",
     "/admin/v1/backup",
     "/admin/v1/import",
     "/admin/v1/users/{user}/export",
     "/admin/v1/replicate",
     "/admin/v1/replicate/resync",
+    "/admin/v1/reconcile",
     "/admin/v1/dead-letters/replay",
     "/admin/v1/dead-letters/drop",
 ];

@@ -2,6 +2,7 @@
 //! that has the store open.
 
 mod alone;
+mod compare;
 mod inspect;
 mod letters;
 
@@ -56,8 +57,8 @@ pub fn dead_letter(config: &Config, args: &DeadLetterArgs) -> anyhow::Result<()>
 /// # Errors
 ///
 /// A sentence for the operator.
-pub fn reconcile(_config: &Config, _args: &ReconcileArgs) -> anyhow::Result<()> {
-    bail!("reconcile is not part of this build yet")
+pub fn reconcile(config: &Config, args: &ReconcileArgs) -> anyhow::Result<()> {
+    compare::run(config, args)
 }
 
 /// Where the mapping file is.

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::config::{Mapping, SourceConfig};
 use super::dead_letter::{LetterError, Selection};
 use super::load::{self, LoadError, Overrides, Urls};
+use super::reconcile::ReconcileError;
 use super::resync::{self, ResyncError, Resynced};
 use super::status::SourceStatus;
 use super::supervise::{Replication, StartError};
@@ -44,6 +45,9 @@ pub enum FollowError {
     /// Dead letters cannot be worked on.
     #[error(transparent)]
     Letters(#[from] LetterError),
+    /// Nothing can be compared or repaired.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// A part of the program failed; the log has the cause.
     #[error("the work was cut off; the log has the cause")]
     CutOff,
@@ -266,6 +270,12 @@ impl Following {
         let done = tokio::task::spawn_blocking(work).await;
         let done = done.map_err(|_| FollowError::CutOff)??;
         Ok(Resynced { slot, ..done })
+    }
+
+    /// How a source does; `None` where it is not followed here.
+    pub async fn status_of(&self, name: &str) -> Option<SourceStatus> {
+        let followed = self.followed.lock().await;
+        followed.get(name)?.replication.status().into_iter().next()
     }
 
     /// Stops every source.

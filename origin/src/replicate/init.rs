@@ -529,7 +529,38 @@ mod tests {
              public.follows: follower_id int8 key, followee_id int8 key, created_at timestamptz
              public.likes: id int8 key, user_id int8, post_id int8, created_at timestamptz
              public.migrations: id int4 key",
-            expect![""],
+            expect![[r#"
+
+                [[source.table]]
+                table = "public.posts"
+                to = "items"
+                id = "id"
+                author = "author_id"
+                created_at = "created_at"
+                tags = "tags"
+                title = "title"
+                deleted = "deleted_at"
+
+                [[source.table]]
+                table = "public.users"
+                to = "users"
+                id = "id"
+
+                [[source.table]]
+                table = "public.follows"
+                to = "follows"
+                user = "follower_id"
+                author = "followee_id"
+                since = "created_at"
+
+                [[source.table]]
+                table = "public.likes"
+                to = "events"
+                type = "'like'"
+                user = "user_id"
+                item = "post_id"
+                ts = "created_at"
+            "#]],
         );
     }
 
@@ -538,7 +569,26 @@ mod tests {
         check(
             "shop.videos: video_id bigint key, creator_id bigint, created bigint, duration int, lang varchar
              shop.events: id bigint key, kind varchar, user_id bigint, video_id bigint, ts_ms bigint, watch_ms int",
-            expect![""],
+            expect![[r#"
+
+                [[source.table]]
+                table = "shop.videos"
+                to = "items"
+                id = "video_id"
+                author = "creator_id"
+                created_at = "epoch_s(created)"  # guessed: seconds; epoch_ms(...) where it is milliseconds
+                duration_ms = "duration * 1000"  # guessed: it is in seconds
+                language = "lang"
+
+                [[source.table]]
+                table = "shop.events"
+                to = "events"
+                type = "kind"  # guessed: its values are event types; else map them with case ... when ... end
+                user = "user_id"
+                item = "video_id"
+                ts = "epoch_ms(ts_ms)"
+                watch_ms = "watch_ms"
+            "#]],
         );
     }
 
@@ -547,12 +597,38 @@ mod tests {
         check(
             "public.views: user_id int8, video_id int8, at timestamptz
              public.followers: id int8 key, user_id int8, follower_id int8",
-            expect![""],
+            expect![[r#"
+
+                # public.views: no column looks like ts; name it and remove the marks. Columns: user_id, video_id, at
+                # public.views: it has no primary key, by which rows are told apart: ALTER TABLE public.views ADD PRIMARY KEY (...);
+                # or name the columns of a unique index here: key = ["..."]
+                # [[source.table]]
+                # table = "public.views"
+                # to = "events"
+                # type = "'view'"
+                # user = "user_id"
+                # item = "video_id"
+
+                [[source.table]]
+                table = "public.followers"
+                to = "follows"
+                user = "follower_id"
+                author = "user_id"
+            "#]],
         );
     }
 
     #[test]
     fn a_catalogue_of_other_things_gets_an_example() {
-        check("public.invoices: id int8 key", expect![""]);
+        check("public.invoices: id int8 key", expect![[r#"
+
+            # No table has a name that says what it is. An entry looks like this:
+            # [[source.table]]
+            # table = "public.posts"
+            # to = "items"        # items, users, follows or events
+            # id = "id"
+            # author = "author_id"
+            # created_at = "created_at"
+        "#]]);
     }
 }

@@ -20,6 +20,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod mysql;
 pub mod postgres;
+pub mod reconcile;
 pub mod redact;
 pub mod resync;
 #[cfg(test)]

@@ -19,7 +19,13 @@ const SECRET_PARAMETERS: [&str; 5] = [
 #[must_use]
 pub fn url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
-        return words(text);
+        return match (text.find(':'), text.rfind('@')) {
+            // A URL whose scheme was forgotten.
+            (Some(colon), Some(at)) if colon < at => {
+                format!("{}:{HIDDEN}{}", &text[..colon], &text[at..])
+            }
+            _ => words(text),
+        };
     };
     let (head, query) = match rest.rfind('@') {
         // A `?` before the last `@` belongs to the password.
@@ -107,6 +113,7 @@ mod tests {
                 "host=db password=s3cret user=app",
                 "host=db password=*** user=app",
             ),
+            ("app:s3cret@db/shop", "app:***@db/shop"),
             ("", ""),
         ] {
             assert_eq!(url(given), shown);

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod faults;
+mod following;
 mod live;
 mod operations;
 mod private;

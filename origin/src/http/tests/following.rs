@@ -1,0 +1,265 @@
+//! Admin routes of change data capture, on the real router and the real store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{NOW_MS, Site, item};
+use crate::ingest::Command;
+use crate::ingest::rows::{DeadLetter, Move, RowBatch, SourceCommand, StoredKey, TableId};
+use crate::replicate::following::Following;
+use crate::store::read;
+
+const ENTRY: &str = "public.posts->items";
+
+/// A site whose operator may follow sources, with a mapping file.
+struct Operator {
+    site: Site,
+    folder: tempfile::TempDir,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let site = Site::new();
+        let origin = &site.origin;
+        let (store, clock) = (Arc::clone(&origin.store), origin.clock.clone());
+        let following = Following::new(store, origin.writer.clone(), clock);
+        site.service.follows(Arc::new(following));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { site, folder }
+    }
+
+    fn mapping(&self, filter: &str) -> PathBuf {
+        let path = self.folder.path().join("replicate.toml");
+        // Nobody listens on port 1.
+        let text = format!(
+            "[[source]]\nurl = \"postgres://app:s3cret@127.0.0.1:1/shop\"\n\
+             [[source.table]]\ntable = \"public.posts\"\nto = \"items\"\nid = \"id\"\n\
+             author = \"author_id\"\ncreated_at = \"created_at\"\n{filter}"
+        );
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+
+    async fn private(&self, method: &str, path: &str, body: Value) -> super::Answer {
+        self.site.private(method, path, body).await
+    }
+
+    async fn write(&self, command: Command) -> crate::ingest::Outcome {
+        let reply = self.site.origin.writer.submit(command).expect("queued");
+        reply.await.expect("answered").expect("committed")
+    }
+
+    /// Rows 1 to `count` of the table are refused.
+    async fn refuse(&self, count: i64) {
+        self.write(Command::Source(SourceCommand::Register {
+            source: "main".to_owned(),
+            tables: vec![ENTRY.to_owned()],
+        }))
+        .await;
+        let letter = |n: i64| DeadLetter {
+            source: "main".to_owned(),
+            table: ENTRY.to_owned(),
+            table_id: self.table().0,
+            key: format!("id={n}"),
+            row: Some(StoredKey::Int(n)),
+            reason: format!("not_null: author_id of row {n} is NULL"),
+            position: "0/16B3748".to_owned(),
+            columns: json!({"id": n, "author_id": "a1", "created_at": "2026-01-01 00:00:00+00"})
+                .to_string(),
+            at_ms: NOW_MS,
+        };
+        let stream = Move {
+            checkpoint: "stream".to_owned(),
+            from: None,
+            to: Some(vec![1]),
+        };
+        let batch = RowBatch {
+            source: "main".to_owned(),
+            moves: vec![stream],
+            changes: Vec::new(),
+            dead: (1..=count).map(letter).collect(),
+        };
+        assert_eq!(
+            self.write(Command::Rows(Box::new(batch))).await.dead,
+            count as u32
+        );
+    }
+
+    fn table(&self) -> TableId {
+        let snapshot = self.site.origin.store.read().expect("a snapshot");
+        let tables = read::tables(&*snapshot, "main").expect("read");
+        tables.first().expect("registered").0
+    }
+
+    async fn letters(&self, query: &str) -> Vec<u64> {
+        let path = format!("/admin/v1/dead-letters{query}");
+        let answer = self.private("GET", &path, Value::Null).await;
+        let json = answer.json();
+        let letters = json["dead_letters"].as_array().expect("letters").iter();
+        letters
+            .map(|letter| letter["seq"].as_u64().expect("a number"))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_failing_source_is_told_and_takes_no_readiness_away() {
+    let operator = Operator::new();
+    operator.site.upsert(&[item(1, NOW_MS)]).await;
+    let mapping = operator.mapping("");
+    let body = json!({ "mapping": mapping });
+    let answer = operator.private("POST", "/admin/v1/replicate", body).await;
+    assert_eq!(answer.json(), json!({ "sources": ["main"] }));
+    let mut text = String::new();
+    for _ in 0..200 {
+        let answer = operator
+            .private("GET", "/admin/v1/replicate", Value::Null)
+            .await;
+        text = String::from_utf8(answer.body).expect("text");
+        if text.contains("\"error\"") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(text.contains("\"error\""), "{text}");
+    assert!(text.contains("app:***@127.0.0.1"), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+    operator.site.ok("/readyz").await;
+}
+
+#[tokio::test]
+async fn mapping_files_that_are_no_good_are_refused_without_their_secrets() {
+    let operator = Operator::new();
+    let follow = |body: Value| operator.private("POST", "/admin/v1/replicate", body);
+    follow(json!({ "mapping": "replicate.toml" }))
+        .await
+        .problem(400, "mapping");
+    follow(json!({ "mapping": "/nowhere/replicate.toml" }))
+        .await
+        .problem(400, "mapping");
+    follow(json!({ "mappnig": "/x" }))
+        .await
+        .problem(400, "body");
+    let mapping = operator.mapping("to = \"users\"");
+    let answer = follow(json!({ "mapping": mapping })).await;
+    answer.problem(400, "mapping");
+    let text = String::from_utf8(answer.body).expect("text");
+    assert!(
+        text.contains("line 9") && !text.contains("s3cret"),
+        "{text}"
+    );
+    let unauthorised = operator
+        .site
+        .request("GET", "/admin/v1/replicate", &[], "")
+        .await;
+    assert_eq!(unauthorised.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn refused_rows_are_listed_replayed_and_dropped() {
+    let operator = Operator::new();
+    operator.refuse(4).await;
+    assert_eq!(operator.letters("").await.len(), 4);
+    assert_eq!(operator.letters("?limit=2").await.len(), 2);
+    assert_eq!(
+        operator
+            .letters("?table=public.posts&reason=row%203")
+            .await
+            .len(),
+        1
+    );
+    assert!(operator.letters("?source=other").await.is_empty());
+    operator
+        .private("GET", "/admin/v1/dead-letters?limit=0", Value::Null)
+        .await
+        .problem(400, "limit");
+
+    let mapping = operator.mapping("where = \"id <> 2\"");
+    let body = json!({ "mapping": { "mapping": mapping }, "letters": { "reason": "row" } });
+    let answer = operator
+        .private("POST", "/admin/v1/dead-letters/replay", body)
+        .await;
+    let done = answer.json();
+    assert_eq!(
+        (&done["applied"], &done["removed"]),
+        (&json!(3), &json!(1)),
+        "{done}"
+    );
+    assert!(
+        operator.letters("").await.is_empty(),
+        "what was replayed is no letter"
+    );
+    let shown = operator
+        .private("GET", "/admin/v1/items/3", Value::Null)
+        .await;
+    assert_eq!(shown.json()["item"]["author"], "a1");
+    let filtered = operator
+        .private("GET", "/admin/v1/items/2", Value::Null)
+        .await;
+    assert_eq!(filtered.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn rows_that_still_do_not_fit_stay_with_the_reason() {
+    let operator = Operator::new();
+    operator.refuse(2).await;
+    let mapping = operator.mapping("[source.table.contract.columns.id]\nmin = 2");
+    let body = json!({ "mapping": { "mapping": mapping } });
+    let answer = operator
+        .private("POST", "/admin/v1/dead-letters/replay", body)
+        .await;
+    let done = answer.json();
+    assert_eq!(
+        (&done["applied"], &done["kept_count"]),
+        (&json!(1), &json!(1)),
+        "{done}"
+    );
+    assert_eq!(operator.letters("").await.len(), 1);
+    let body = json!({ "table": "public.posts" });
+    let dropped = operator
+        .private("POST", "/admin/v1/dead-letters/drop", body)
+        .await;
+    assert_eq!(dropped.json(), json!({ "dropped": 1 }));
+}
+
+#[tokio::test]
+async fn a_resync_takes_back_what_was_counted_and_forgets_positions() {
+    let operator = Operator::new();
+    operator.refuse(2).await;
+    let mapping = operator.mapping("");
+    let body = json!({ "mapping": { "mapping": mapping } });
+    operator
+        .private("POST", "/admin/v1/dead-letters/replay", body)
+        .await;
+    let counted = |operator: &Operator| {
+        let snapshot = operator.site.origin.store.read().expect("a snapshot");
+        let checkpoints = read::checkpoints(&*snapshot, "main").expect("read").len();
+        (
+            read::tables(&*snapshot, "main").expect("read").len(),
+            checkpoints,
+        )
+    };
+    assert_eq!(counted(&operator), (1, 1));
+
+    let resync = |table: Option<&str>| {
+        let body = json!({ "mapping": mapping, "table": table });
+        operator.private("POST", "/admin/v1/replicate/resync", body)
+    };
+    let answer = resync(Some("public.nothing")).await;
+    answer.problem(400, "source");
+    assert!(answer.json()["detail"].to_string().contains(ENTRY));
+    let answer = resync(Some("public.posts")).await;
+    assert_eq!(answer.json()["resynced"][0]["tables"], json!([ENTRY]));
+    let state = counted(&operator);
+    assert_eq!(state, (1, 1), "the stream goes on where it was");
+    let shown = operator
+        .private("GET", "/admin/v1/items/1", Value::Null)
+        .await;
+    assert!(shown.status == StatusCode::NOT_FOUND || !shown.json()["deleted_at"].is_null());
+    resync(None).await;
+    assert_eq!(counted(&operator).1, 0, "the positions are forgotten");
+}
