@@ -4,23 +4,25 @@ use super::check::Report;
 use super::config::{Mode, SourceConfig};
 use super::init::CatalogTable;
 use super::mapping::TablePlan;
-<<<<<<< HEAD
-use super::postgres;
-=======
+use super::reconcile::sql::Dialect;
 use super::reconcile::{ReconcileError, Sql};
->>>>>>> b134ad8 (Reconcile counts with the source and repair rows; test the admin routes of following)
+use super::supervise::SourceError;
+use super::{kafka, mysql, postgres};
 use crate::store::Store;
 
 /// Checks a source; changes nothing.
 pub(super) async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report {
-    let (scheme, _) = config.url.split_once("://").unwrap_or_default();
-    if is_postgres(scheme) {
-        return postgres::check(config, plans).await;
+    match (Dialect::of(&config.url), config.mode) {
+        (Some(Dialect::Postgres), Mode::Stream) => postgres::check(config, plans).await,
+        (Some(Dialect::Mysql), Mode::Stream) => mysql::check(config, plans).await,
+        (None, Mode::Stream) => kafka::check(config, plans).await,
+        (_, Mode::Poll) => {
+            let mut report = Report::default();
+            let object = format!("source {}", config.name);
+            report.error(object, "nothing checks mode = \"poll\" yet", "");
+            report
+        }
     }
-    let mut report = Report::default();
-    let problem = format!("nothing checks {scheme}:// yet");
-    report.error(format!("source {}", config.name), problem, "");
-    report
 }
 
 /// The tables that the source's catalogue has.
@@ -29,31 +31,32 @@ pub(super) async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report 
 ///
 /// A sentence with the remedy.
 pub(super) async fn describe(config: &SourceConfig) -> anyhow::Result<Vec<CatalogTable>> {
-    let (scheme, _) = config.url.split_once("://").unwrap_or_default();
-    if is_postgres(scheme) {
-        let tables = postgres::describe(config).await?;
-        let table = |table: postgres::TableDescription| CatalogTable {
-            name: table.name,
-            columns: table.columns,
-        };
-        return Ok(tables.into_iter().map(table).collect());
+    match Dialect::of(&config.url) {
+        Some(Dialect::Postgres) => {
+            let tables = postgres::describe(config).await?;
+            let table = |table: postgres::TableDescription| CatalogTable {
+                name: table.name,
+                columns: table.columns,
+            };
+            Ok(tables.into_iter().map(table).collect())
+        }
+        Some(Dialect::Mysql) => {
+            let tables = mysql::describe(config).await?;
+            let table = |(name, columns)| CatalogTable { name, columns };
+            Ok(tables.into_iter().map(table).collect())
+        }
+        None => anyhow::bail!(
+            "a broker has no catalogue to guess from; write the mapping file by hand (docs/mapping.md)"
+        ),
     }
-    anyhow::bail!(
-        "{scheme}:// has no catalogue to guess from; write the mapping file by hand (docs/mapping.md)"
-    )
 }
 
 /// Drops the source's slot at a PostgreSQL server where it is ours; says what became of it.
 pub(super) async fn drop_slot(config: &SourceConfig, store: &dyn Store) -> Option<String> {
-    let (scheme, _) = config.url.split_once("://")?;
-    if is_postgres(scheme) && config.mode == Mode::Stream {
-        return postgres::drop_slot(config, store).await;
+    match (Dialect::of(&config.url), config.mode) {
+        (Some(Dialect::Postgres), Mode::Stream) => postgres::drop_slot(config, store).await,
+        _ => None,
     }
-    None
-}
-
-fn is_postgres(scheme: &str) -> bool {
-    matches!(scheme, "postgres" | "postgresql")
 }
 
 /// A session that asks the source in SQL.
@@ -62,10 +65,23 @@ fn is_postgres(scheme: &str) -> bool {
 ///
 /// The source cannot be reached, or is none that keeps rows.
 pub(super) async fn sql(config: &SourceConfig) -> Result<Sql, ReconcileError> {
-    std::future::ready(()).await;
-    let (scheme, _) = config.url.split_once("://").unwrap_or_default();
-    Err(ReconcileError::Connect {
+    let refused = |reason: String| ReconcileError::Connect {
         source_name: config.name.clone(),
-        reason: format!("{scheme}:// keeps no rows to compare with"),
-    })
+        reason,
+    };
+    match Dialect::of(&config.url) {
+        Some(Dialect::Postgres) => {
+            let connecting = async { postgres::client::Server::new(config)?.connect().await };
+            let client = connecting
+                .await
+                .map_err(|error| refused(SourceError::from(error).to_string()))?;
+            Ok(Sql::Postgres(client))
+        }
+        Some(Dialect::Mysql) => {
+            let session = mysql::session(config).await;
+            let session = session.map_err(|error| refused(SourceError::from(error).to_string()))?;
+            Ok(Sql::Mysql(Box::new(session)))
+        }
+        None => Err(refused("a broker keeps no rows to compare with".to_owned())),
+    }
 }

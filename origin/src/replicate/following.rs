@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::config::{Mapping, SourceConfig};
+use super::config::{KafkaOutConfig, Mapping, SourceConfig};
 use super::dead_letter::{LetterError, Selection};
+use super::kafka::produce::{self, OutContext};
 use super::load::{self, LoadError, Overrides, Urls};
 use super::reconcile::ReconcileError;
 use super::resync::{self, ResyncError, Resynced};
-use super::status::SourceStatus;
+use super::status::{SourceStatus, StatusBoard};
 use super::supervise::{Replication, StartError};
 use crate::clock::Clock;
 use crate::ingest::Writer;
@@ -119,6 +122,14 @@ pub struct Following {
     /// Wall and domain time.
     pub clock: Clock,
     followed: tokio::sync::Mutex<BTreeMap<String, Followed>>,
+    out: tokio::sync::Mutex<Option<Out>>,
+}
+
+/// What produces the accepted events to Kafka.
+struct Out {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    status: Arc<StatusBoard>,
 }
 
 struct Followed {
@@ -135,6 +146,7 @@ impl Following {
             writer,
             clock,
             followed: tokio::sync::Mutex::default(),
+            out: tokio::sync::Mutex::default(),
         }
     }
 
@@ -154,6 +166,9 @@ impl Following {
     ///
     /// Names the source that cannot be started; those before it are followed.
     pub async fn follow(&self, mapping: Mapping) -> Result<Vec<String>, FollowError> {
+        if let Some(out) = &mapping.kafka_out {
+            self.produce(out).await;
+        }
         let mut followed = self.followed.lock().await;
         let mut names = Vec::new();
         for config in mapping.sources {
@@ -177,6 +192,29 @@ impl Following {
             names.push(name);
         }
         Ok(names)
+    }
+
+    /// Produces accepted events to Kafka, as `[kafka_out]` says now.
+    async fn produce(&self, config: &KafkaOutConfig) {
+        let mut out = self.out.lock().await;
+        if let Some(before) = out.take() {
+            before.stop().await;
+        }
+        let (stop, stopped) = watch::channel(false);
+        let status = StatusBoard::new(produce::SOURCE, &config.brokers, self.clock.clone());
+        let status = Arc::new(status);
+        let context = OutContext {
+            config: config.clone(),
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            stop: stopped,
+            status: Arc::clone(&status),
+        };
+        // What ends it is in its status and the log.
+        let task = tokio::spawn(async move {
+            let _ = produce::keep(context).await;
+        });
+        *out = Some(Out { stop, task, status });
     }
 
     fn start(&self, config: &SourceConfig) -> Result<Replication, FollowError> {
@@ -203,9 +241,11 @@ impl Following {
     /// The store cannot be read.
     pub async fn overview(&self) -> Result<Overview, FollowError> {
         let followed = self.followed.lock().await;
+        let out = self.out.lock().await;
         let sources = followed.values().flat_map(|one| one.replication.status());
+        let out = out.iter().map(|out| out.status.read());
         Ok(Overview {
-            sources: sources.collect(),
+            sources: sources.chain(out).collect(),
             dead_letters: read::dead_letter_count(&*self.store.read()?)?,
         })
     }
@@ -285,6 +325,20 @@ impl Following {
             .into_iter()
             .map(|(name, one)| async move { stop(&name, one.replication).await });
         futures_util::future::join_all(stopping).await;
+        if let Some(out) = self.out.lock().await.take() {
+            out.stop().await;
+        }
+    }
+}
+
+impl Out {
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(STOP_MAX, self.task).await.is_err() {
+            warn!(
+                "the producer did not stop in time and is given up; it goes on from its checkpoint"
+            );
+        }
     }
 }
 

@@ -620,7 +620,9 @@ mod tests {
 
     #[test]
     fn a_catalogue_of_other_things_gets_an_example() {
-        check("public.invoices: id int8 key", expect![[r#"
+        check(
+            "public.invoices: id int8 key",
+            expect![[r#"
 
             # No table has a name that says what it is. An entry looks like this:
             # [[source.table]]
@@ -629,6 +631,7 @@ mod tests {
             # id = "id"
             # author = "author_id"
             # created_at = "created_at"
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -179,7 +179,7 @@ pub fn resolve(mut mapping: Mapping, overrides: &Overrides) -> Result<Mapping, L
 
 fn validate(mapping: &Mapping) -> Result<(), LoadError> {
     let count = mapping.sources.len();
-    if !(1..=SOURCES_MAX).contains(&count) {
+    if count > SOURCES_MAX || (count == 0 && mapping.kafka_out.is_none()) {
         let problem = format!("it has {count} entries [[source]]");
         let remedy =
             format!("write 1 to {SOURCES_MAX}, or let `edgewise replicate init` write one");

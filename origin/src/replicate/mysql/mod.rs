@@ -32,6 +32,7 @@ pub use error::MysqlError;
 use self::catalog::TableName;
 use self::client::Target;
 use self::stream::Stream;
+use crate::replicate::config::SourceConfig;
 use crate::replicate::supervise::{Phase, SourceContext, SourceError, SourceFault};
 
 impl SourceFault for MysqlError {
@@ -69,6 +70,15 @@ fn schema_checkpoint(table: &TableName) -> String {
 /// The checkpoint that says why an entry is not followed any more.
 fn stopped_checkpoint(entry: &str) -> String {
     format!("stopped/{entry}")
+}
+
+/// A session for questions in SQL, in UTC.
+///
+/// # Errors
+///
+/// The server cannot be reached.
+pub(crate) async fn session(config: &SourceConfig) -> Result<mysql_async::Conn, MysqlError> {
+    Ok(Target::new(config)?.connect().await?.conn)
 }
 
 /// One life of the connector: connect, copy, follow, until told to stop or an error.

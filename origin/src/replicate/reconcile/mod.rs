@@ -274,9 +274,12 @@ impl Work<'_> {
 
     /// Waits until what the source has committed by now is counted here.
     async fn wait_past(&self, sql: &mut Sql, done: &mut Reconciled) -> Result<(), ReconcileError> {
-        let rows = sql.all(sql.dialect().position()).await.unwrap_or_default();
-        let text: Vec<String> = rows.into_iter().flatten().flatten().take(2).collect();
-        let now = Printed::find(&text.join(" ")).or_else(|| Printed::find(&text.join(":")));
+        let mut now = None;
+        for statement in sql.dialect().position() {
+            let rows = sql.all(statement).await.unwrap_or_default();
+            let text: Vec<String> = rows.into_iter().flatten().flatten().take(2).collect();
+            now = now.or_else(|| Printed::find(&text.join(":")));
+        }
         let name = &self.config.name;
         let Some(now) = now else {
             let text =

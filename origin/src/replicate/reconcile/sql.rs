@@ -29,6 +29,7 @@ impl Dialect {
         match self {
             Self::Postgres => &[
                 "SET TIME ZONE 'UTC'",
+                "SET statement_timeout = 0",
                 "SET standard_conforming_strings = on",
             ],
             Self::Mysql => &[
@@ -38,15 +39,16 @@ impl Dialect {
         }
     }
 
-    /// A statement whose answer is the server's position: see [`super::position`].
+    /// Statements of which one has the server's position as its answer, by version: see
+    /// [`super::position`].
     #[must_use]
-    pub fn position(self) -> &'static str {
+    pub fn position(self) -> &'static [&'static str] {
         match self {
-            Self::Postgres => {
+            Self::Postgres => &[
                 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
-                 ELSE pg_current_wal_lsn() END"
-            }
-            Self::Mysql => "SHOW MASTER STATUS",
+                 ELSE pg_current_wal_lsn() END",
+            ],
+            Self::Mysql => &["SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"],
         }
     }
 }
