@@ -167,3 +167,17 @@ fn violations_are_counted_and_sampled_in_bounded_memory() {
     quality.publish(100);
     quality.publish(200);
 }
+
+#[test]
+fn what_was_cut_to_fit_is_counted() {
+    let bound = table();
+    let mut quality = TableQuality::new("main", &bound, 0);
+    let long = "x".repeat(301);
+    assert!(give(&bound, &mut quality, (1, 1, Text(&long), Null), 0));
+    assert!(give(&bound, &mut quality, (2, 1, Text("short"), Null), 0));
+    let report = quality.report(0);
+    assert_eq!(
+        (&report["titles_cut"], &report["tags_cut"]),
+        (&1.into(), &0.into())
+    );
+}

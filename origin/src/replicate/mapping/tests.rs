@@ -473,3 +473,18 @@ fn kept_bits_are_those_of_the_fields() {
     assert_eq!(kept.0, ItemField::Title as u16 | ItemField::Tags as u16);
     assert_eq!((item.title.as_str(), item.author.as_str()), ("", "42"));
 }
+
+#[test]
+fn the_example_of_the_documentation_compiles() {
+    let page = include_str!("../../../../docs/mapping.md");
+    let example = page
+        .split("```toml")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let mapping: crate::replicate::config::Mapping = toml::from_str(example.unwrap()).unwrap();
+    let tables = &mapping.sources[0].tables;
+    assert_eq!(tables.len(), 4);
+    for table in tables {
+        TablePlan::compile(table).unwrap();
+    }
+}
