@@ -11,6 +11,10 @@ use crate::replicate::apply::machine::{Durable, Finished, Machine, Moment};
 
 /// Chunks of a first copy.
 pub(super) const CHUNKS: usize = 4;
+/// Their checkpoints.
+pub(super) const CHUNK_NAMES: [&str; CHUNKS] = ["chunk/0", "chunk/1", "chunk/2", "chunk/3"];
+/// Further checkpoints that count their rows.
+pub(super) const COUNT_NAMES: [&str; CHUNKS] = ["rows/0", "rows/1", "rows/2", "rows/3"];
 /// Rows of a chunk.
 const CHUNK_ROWS: usize = SLOTS / CHUNKS;
 
@@ -54,14 +58,6 @@ pub(super) enum Read {
     Full,
     /// There is nothing.
     Nothing,
-}
-
-pub(super) fn chunk_name(chunk: usize) -> String {
-    format!("chunk/{chunk}")
-}
-
-pub(super) fn count_name(chunk: usize) -> String {
-    format!("rows/{chunk}")
 }
 
 /// The position of a chunk whose rows before `next` are copied.
@@ -119,7 +115,7 @@ impl Worker {
             next,
             counted,
         };
-        Self::new(&chunk_name(chunk), stored, task, chance)
+        Self::new(CHUNK_NAMES[chunk], stored, task, chance)
     }
 
     /// Follows from `stored`.
@@ -200,7 +196,7 @@ impl Worker {
         if let Some(row) = row {
             let to = Some(vec![*next as u8]);
             let further = Move {
-                checkpoint: count_name(*chunk),
+                checkpoint: COUNT_NAMES[*chunk].to_owned(),
                 from: std::mem::replace(counted, to.clone()),
                 to,
             };

@@ -10,6 +10,7 @@ mod consumer;
 mod real;
 mod row;
 mod schedule;
+mod seen;
 mod source;
 mod store;
 mod tests;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Mutant;
 use super::chance::Chance;
-use super::consumer::{CHUNKS, Read, Task, Worker, chunk_name, count_name, is_copied};
+use super::consumer::{CHUNK_NAMES, CHUNKS, COUNT_NAMES, Read, Task, Worker, is_copied};
 use super::row::Rows;
+use super::seen::Seen;
 use super::source::{Place, Protocol, Source};
 use super::store::{Ledger, STREAM};
 use crate::ingest::rows::RowBatch;
@@ -14,55 +15,6 @@ use crate::replicate::apply::machine::{Finished, Moment};
 
 /// Rounds after the last fault by which everything has to be durable.
 const ROUNDS_MAX: usize = 400;
-
-/// How often what happened, to see that a run is not empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    pub(super) commits: u64,
-    pub(super) conflicts: u64,
-    pub(super) failed_commits: u64,
-    pub(super) lost_replies: u64,
-    pub(super) kills: u64,
-    pub(super) disconnects: u64,
-    pub(super) late_commits: u64,
-    pub(super) skipped: u64,
-    pub(super) full: u64,
-    pub(super) resumed_inside: u64,
-    pub(super) resumed_copies: u64,
-    pub(super) clears_in_steps: u64,
-    pub(super) second_consumers: u64,
-    pub(super) lost_acknowledgements: u64,
-    pub(super) dead: u64,
-}
-
-impl Seen {
-    pub(super) fn add(&mut self, other: &Self) {
-        let ours = self.fields();
-        for (ours, theirs) in ours.into_iter().zip(other.clone().fields()) {
-            *ours += *theirs;
-        }
-    }
-
-    pub(super) fn fields(&mut self) -> [&mut u64; 15] {
-        [
-            &mut self.commits,
-            &mut self.conflicts,
-            &mut self.failed_commits,
-            &mut self.lost_replies,
-            &mut self.kills,
-            &mut self.disconnects,
-            &mut self.late_commits,
-            &mut self.skipped,
-            &mut self.full,
-            &mut self.resumed_inside,
-            &mut self.resumed_copies,
-            &mut self.clears_in_steps,
-            &mut self.second_consumers,
-            &mut self.lost_acknowledgements,
-            &mut self.dead,
-        ]
-    }
-}
 
 /// A batch on its way to the store.
 struct Job {
@@ -92,6 +44,10 @@ pub(super) struct World<L> {
     /// Rows were copied that are newer than the stream: until here the state is a mixture.
     mixed_until: u32,
     is_mid_clear: bool,
+    /// Every chunk is done.
+    is_copied: bool,
+    /// Something happened since the last check that it may not have allowed.
+    has_changed: bool,
     /// What a mutant goes on from.
     remembered: Option<Vec<u8>>,
     pub(super) seen: Seen,
@@ -113,6 +69,8 @@ impl<L: Ledger> World<L> {
             stalled: 0,
             mixed_until: 0,
             is_mid_clear: false,
+            is_copied: false,
+            has_changed: true,
             remembered: None,
             seen: Seen::default(),
         }
@@ -122,7 +80,9 @@ impl<L: Ledger> World<L> {
     pub(super) fn run(&mut self) -> Result<(), String> {
         for _ in 0..80 + self.chance.below(160) {
             self.step()?;
-            self.check()?;
+            if self.has_changed {
+                self.check()?;
+            }
         }
         self.settle()?;
         self.store.compare(&self.source.rows)
@@ -212,6 +172,7 @@ impl<L: Ledger> World<L> {
     }
 
     fn submit_one(&mut self, which: usize, index: usize, at_once: bool) {
+        self.has_changed = true;
         let Some(worker) = self.consumers[which]
             .as_mut()
             .and_then(|consumer| consumer.workers.get_mut(index))
@@ -237,6 +198,7 @@ impl<L: Ledger> World<L> {
 
     /// The store takes the oldest batch.
     fn commit(&mut self, may_fail: bool) {
+        self.has_changed = true;
         if self.stalled > 0 && may_fail {
             self.stalled -= 1;
             return;
@@ -307,6 +269,7 @@ impl<L: Ledger> World<L> {
 
     /// Replies arrive; a consumer whose machine broke connects again.
     fn answer(&mut self) {
+        self.has_changed = true;
         for which in 0..self.consumers.len() {
             let Some(consumer) = &mut self.consumers[which] else {
                 continue;
@@ -326,6 +289,7 @@ impl<L: Ledger> World<L> {
     }
 
     fn acknowledge(&mut self, may_be_lost: bool) {
+        self.has_changed = true;
         if self.source.protocol != Protocol::Postgres {
             return;
         }
@@ -389,7 +353,7 @@ impl<L: Ledger> World<L> {
                 return self.begin(consumer);
             }
             let chunks = (0..CHUNKS).filter(|chunk| {
-                let stored = self.store.checkpoint(&chunk_name(*chunk));
+                let stored = self.store.checkpoint(CHUNK_NAMES[*chunk]);
                 !is_copied(*chunk, stored.as_deref())
             });
             let open: Vec<usize> = chunks.collect();
@@ -454,9 +418,9 @@ impl<L: Ledger> World<L> {
             if consumer.workers.len() >= 2 || busy(chunk, consumer) {
                 continue;
             }
-            let stored = self.store.checkpoint(&chunk_name(chunk));
+            let stored = self.store.checkpoint(CHUNK_NAMES[chunk]);
             self.seen.resumed_copies += u64::from(stored.is_some());
-            let counted = self.store.checkpoint(&count_name(chunk));
+            let counted = self.store.checkpoint(COUNT_NAMES[chunk]);
             let worker = Worker::copy(chunk, stored, counted, &mut self.chance);
             consumer.workers.push(worker);
         }
@@ -468,7 +432,9 @@ impl<L: Ledger> World<L> {
     }
 
     /// What holds at every moment.
-    fn check(&self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), String> {
+        self.has_changed = false;
+        self.is_copied = self.is_copied || self.are_chunks_copied();
         let stream = self.store.stream().unwrap_or_default();
         let claims = self
             .consumers
@@ -495,7 +461,7 @@ impl<L: Ledger> World<L> {
         if self.seen.dead > 0 {
             return Err("a row became a dead letter that is none".to_owned());
         }
-        let is_whole = !self.is_mixed() && !self.is_mid_clear && self.is_copied();
+        let is_whole = !self.is_mixed() && !self.is_mid_clear && self.is_copied;
         if is_whole
             && let Some(hash) = self.store.hash()
             && hash != self.source.hash_at(&stream)
@@ -505,10 +471,10 @@ impl<L: Ledger> World<L> {
         Ok(())
     }
 
-    fn is_copied(&self) -> bool {
+    fn are_chunks_copied(&self) -> bool {
         !self.source.is_copied_first
             || (0..CHUNKS).all(|chunk| {
-                let stored = self.store.checkpoint(&chunk_name(chunk));
+                let stored = self.store.checkpoint(CHUNK_NAMES[chunk]);
                 is_copied(chunk, stored.as_deref())
             })
     }
@@ -558,7 +524,7 @@ impl<L: Ledger> World<L> {
             || self.source.acknowledged == self.source.end().0[0].tx;
         is_clean
             && is_acknowledged
-            && self.is_copied()
+            && self.is_copied
             && self.store.stream() == Some(self.source.end())
     }
 }

@@ -51,6 +51,11 @@ impl Model {
         }
     }
 
+    fn bytes(&self, name: &str) -> Option<&Vec<u8>> {
+        let known = self.checkpoints.iter().find(|(known, _)| known == name);
+        known.map(|(_, value)| value)
+    }
+
     fn set(&mut self, name: &str, value: Option<&Vec<u8>>) {
         self.checkpoints.retain(|(known, _)| known != name);
         let value = value.map(|value| (name.to_owned(), value.clone()));
@@ -106,7 +111,7 @@ impl Ledger for Model {
     fn commit(&mut self, batch: &RowBatch) -> (Finished, u32) {
         let expected = |part: &crate::ingest::rows::Move| {
             self.mutant == Some(Mutant::SkipCompareAndSet)
-                || self.checkpoint(&part.checkpoint) == part.from
+                || self.bytes(&part.checkpoint) == part.from.as_ref()
         };
         if !batch.moves.iter().all(expected) {
             return (Finished::Conflict, 0);
@@ -135,12 +140,15 @@ impl Ledger for Model {
     }
 
     fn checkpoint(&self, name: &str) -> Option<Vec<u8>> {
-        let known = self.checkpoints.iter().find(|(known, _)| known == name);
-        known.map(|(_, value)| value.clone())
+        self.bytes(name).cloned()
     }
 
     fn hash(&self) -> Option<u64> {
         Some(self.hash)
+    }
+
+    fn stream(&self) -> Option<Place> {
+        self.bytes(STREAM).map(|bytes| Place::decode(bytes))
     }
 
     fn compare(&self, rows: &Rows) -> Result<(), String> {
