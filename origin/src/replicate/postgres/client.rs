@@ -17,7 +17,7 @@ use crate::replicate::config::{SourceConfig, TlsOptions};
 /// Longest change of a row that is taken, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Changes that are read ahead of the mapping.
-pub const READ_AHEAD_MAX: usize = 1_024;
+pub const READ_AHEAD_MAX: usize = 256;
 /// How often the server hears what is durable.
 const FEEDBACK_EVERY: Duration = Duration::from_millis(500);
 /// A statement on the catalogue takes no longer.

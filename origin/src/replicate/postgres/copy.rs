@@ -356,7 +356,7 @@ async fn copy_chunk(
                     },
                 )
                 .await?;
-            if rows % u64::from(PACE_ROWS) == 0 {
+            if rows.is_multiple_of(u64::from(PACE_ROWS)) {
                 shared.pace(PACE_ROWS).await;
             }
         }
