@@ -56,6 +56,10 @@ pub(super) struct Stream<'c> {
     /// End of the packed transaction that is being read.
     pub(super) payload_end: Option<u64>,
     pub(super) server_id: u32,
+    /// Whether the server ends its events with a checksum.
+    pub(super) has_checksums: bool,
+    /// Whether this connection has had the head of a file, which tells the client so.
+    pub(super) has_head: bool,
 }
 
 /// What one event asks for.
@@ -104,11 +108,15 @@ impl<'c> Stream<'c> {
             skip,
             payload_end: None,
             server_id,
+            has_checksums: false,
+            has_head: false,
         }
     }
 
     /// Follows until it is told to stop or something fails.
     pub(super) async fn run(mut self) -> Result<(), SourceError> {
+        let checksum = self.catalog.variable("binlog_checksum").await?;
+        self.has_checksums = checksum.is_some_and(|kind| !kind.eq_ignore_ascii_case("none"));
         let mut stream = self.open().await?;
         let done = self.follow(&mut stream).await;
         // A connection that does not close in time is dropped with the rest.
@@ -341,6 +349,9 @@ impl<'c> Stream<'c> {
 
     /// The binlog goes on in another file, or the server says which it begins with.
     fn rotate(&mut self, body: &[u8]) -> Result<(), MysqlError> {
+        // The client takes a checksum off only once it has seen the head of a file.
+        let checksum = if self.has_checksums && !self.has_head { 4 } else { 0 };
+        let body = body.get(..body.len().saturating_sub(checksum)).unwrap_or_default();
         let (name, position) = event::rotate(body).map_err(|error| self.malformed(error))?;
         if name != self.file.name {
             let identity = self.file.identity.clone();
@@ -357,6 +368,7 @@ impl<'c> Stream<'c> {
 
     /// The head of a file tells when the server began it.
     async fn file_begins(&mut self, created: u32) -> Result<(), SourceError> {
+        self.has_head = true;
         if self.file.created == 0 {
             self.file = Arc::new(File {
                 created,
