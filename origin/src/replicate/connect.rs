@@ -7,7 +7,7 @@ use super::mapping::TablePlan;
 use super::reconcile::sql::Dialect;
 use super::reconcile::{ReconcileError, Sql};
 use super::supervise::SourceError;
-use super::{kafka, mysql, postgres};
+use super::{kafka, mysql, poll, postgres};
 use crate::store::Store;
 
 /// Checks a source; changes nothing.
@@ -16,12 +16,7 @@ pub(super) async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report 
         (Some(Dialect::Postgres), Mode::Stream) => postgres::check(config, plans).await,
         (Some(Dialect::Mysql), Mode::Stream) => mysql::check(config, plans).await,
         (None, Mode::Stream) => kafka::check(config, plans).await,
-        (_, Mode::Poll) => {
-            let mut report = Report::default();
-            let object = format!("source {}", config.name);
-            report.error(object, "nothing checks mode = \"poll\" yet", "");
-            report
-        }
+        (_, Mode::Poll) => poll::check(config, plans).await,
     }
 }
 

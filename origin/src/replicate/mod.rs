@@ -19,6 +19,7 @@ pub mod load;
 pub mod mapping;
 pub mod metrics;
 pub mod mysql;
+pub mod poll;
 pub mod postgres;
 pub mod reconcile;
 pub mod redact;

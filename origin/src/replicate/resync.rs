@@ -119,6 +119,7 @@ pub fn forget(
             for checkpoints in [
                 format!("copied/{entry}"),
                 format!("copy/{entry}"),
+                format!("poll/{entry}"),
                 format!("stopped/{entry}"),
                 format!("schema/{name}"),
             ] {

@@ -172,6 +172,9 @@ async fn connect(context: SourceContext) -> Result<(), SourceError> {
     let scheme = context.config.url.split("://").next().unwrap_or_default();
     match (scheme, context.config.mode) {
         ("mysql" | "mariadb", Mode::Stream) => super::mysql::run(context).await,
+        ("mysql" | "mariadb" | "postgres" | "postgresql", Mode::Poll) => {
+            super::poll::run(context).await
+        }
         ("postgres" | "postgresql", Mode::Stream) => super::postgres::run(context).await,
         (scheme, Mode::Stream | Mode::Poll) => {
             std::future::ready(Err(SourceError::fatal(

@@ -71,7 +71,7 @@ impl Stream<'_> {
         let now = table.encode();
         if table.stored.as_ref() != Some(&now) {
             let from = table.stored.replace(now.clone());
-            let checkpoint = super::schema_checkpoint(&table.name);
+            let checkpoint = table.schema_checkpoint();
             self.applier
                 .also(Move {
                     checkpoint,

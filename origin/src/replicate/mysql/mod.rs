@@ -5,9 +5,9 @@
 //! the position on. A row that is copied and also in the binlog converges through the row
 //! memory, so the copy needs no long transaction at the source.
 
-mod catalog;
+pub(crate) mod catalog;
 mod check;
-mod client;
+pub(crate) mod client;
 mod ddl;
 mod decode;
 mod error;
@@ -28,8 +28,9 @@ mod wire;
 
 pub use check::{check, describe};
 pub use error::MysqlError;
+pub(crate) use page::{plain, select};
+pub(crate) use start::missing;
 
-use self::catalog::TableName;
 use self::client::Target;
 use self::stream::Stream;
 use crate::replicate::config::SourceConfig;
@@ -62,8 +63,9 @@ fn copy_checkpoint(entry: &str, segment: Option<usize>) -> String {
     }
 }
 
-/// The checkpoint of a table's columns as of the stream's position.
-fn schema_checkpoint(table: &TableName) -> String {
+/// The checkpoint of a table's columns as of the stream's position; `table` as the mapping
+/// names it, since that is what an operator resyncs by.
+fn schema_checkpoint(table: &str) -> String {
     format!("schema/{table}")
 }
 

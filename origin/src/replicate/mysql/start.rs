@@ -7,7 +7,7 @@ use super::error::MysqlError;
 use super::gtid::GtidSet;
 use super::position::{BinlogPosition, File, Identity};
 use super::tables::Tables;
-use super::{STREAM, schema_checkpoint, stopped_checkpoint, stream};
+use super::{STREAM, stopped_checkpoint, stream};
 use crate::ingest::rows::Move;
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::mapping::Column;
@@ -95,7 +95,7 @@ async fn tables(
             }
             entry.stopped = reason;
         }
-        let stored = checkpoint(context, &schema_checkpoint(&table.name))?;
+        let stored = checkpoint(context, &table.schema_checkpoint())?;
         match stored.as_deref().map(serde_json::from_slice) {
             Some(Ok(columns)) => table.known = columns,
             _ => match catalog::read(client, &table.name).await? {
@@ -121,7 +121,7 @@ async fn tables(
         let now = table.encode();
         if stored.as_ref() != Some(&now) {
             table.stored = Some(now.clone());
-            let checkpoint = schema_checkpoint(&table.name);
+            let checkpoint = table.schema_checkpoint();
             applier
                 .also(Move {
                     checkpoint,

@@ -350,8 +350,14 @@ impl<'c> Stream<'c> {
     /// The binlog goes on in another file, or the server says which it begins with.
     fn rotate(&mut self, body: &[u8]) -> Result<(), MysqlError> {
         // The client takes a checksum off only once it has seen the head of a file.
-        let checksum = if self.has_checksums && !self.has_head { 4 } else { 0 };
-        let body = body.get(..body.len().saturating_sub(checksum)).unwrap_or_default();
+        let checksum = if self.has_checksums && !self.has_head {
+            4
+        } else {
+            0
+        };
+        let body = body
+            .get(..body.len().saturating_sub(checksum))
+            .unwrap_or_default();
         let (name, position) = event::rotate(body).map_err(|error| self.malformed(error))?;
         if name != self.file.name {
             let identity = self.file.identity.clone();

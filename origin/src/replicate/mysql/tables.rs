@@ -133,6 +133,12 @@ pub(crate) enum Fitted {
 }
 
 impl Followed {
+    /// The checkpoint of its columns.
+    pub(crate) fn schema_checkpoint(&self) -> String {
+        let named = self.entries.first().map(|entry| entry.plan.table());
+        super::schema_checkpoint(named.unwrap_or_default())
+    }
+
     /// Takes over the columns of the catalogue.
     pub(crate) fn learn(&mut self, table: &Table) {
         self.known.clone_from(&table.columns);

@@ -1,0 +1,147 @@
+//! Pages of PostgreSQL tables.
+
+use tokio_postgres::types::ToSql;
+
+use super::cursor::{Cursor, From};
+use super::error::PollError;
+use super::source::{
+    Described, OVERLAP_NUMBERS, OVERLAP_SECONDS, OrderColumn, Page, PollTable, Sort, after,
+};
+use crate::replicate::config::SourceConfig;
+use crate::replicate::postgres::catalog;
+use crate::replicate::postgres::client::Server;
+use crate::replicate::value::OwnedValue;
+
+/// A session.
+pub(super) struct Connection {
+    server: Server,
+    client: tokio_postgres::Client,
+}
+
+const INDEXES: &str = "
+SELECT ARRAY(
+  SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k(number, place)
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
+FROM pg_index i WHERE i.indrelid = $1::oid AND i.indpred IS NULL AND i.indisvalid";
+
+impl Connection {
+    pub(super) async fn open(config: &SourceConfig) -> Result<Self, PollError> {
+        let server = Server::new(config)?;
+        let client = server.connect().await?;
+        Ok(Self { server, client })
+    }
+
+    pub(super) async fn describe(&mut self, table: &str) -> Result<Described, PollError> {
+        let name = catalog::full_name(table);
+        let tables = catalog::tables(&self.server, &self.client, Some(&[&name])).await?;
+        let table = tables
+            .into_values()
+            .next()
+            .ok_or_else(|| PollError::Table {
+                table: name.clone(),
+                problem: "it does not exist, or this user may not see it".to_owned(),
+                remedy: format!(
+                    "correct its name in the mapping, or GRANT SELECT ON {name} to the user"
+                ),
+            })?;
+        let indexes = self.client.query(INDEXES, &[&table.oid]).await;
+        let indexes = indexes.map_err(|error| self.server.error(&error))?;
+        let (schema, relation) = catalog::split(&table.name);
+        Ok(Described {
+            quoted: format!("{}.{}", quote(schema), quote(relation)),
+            columns: table.mapping_columns(),
+            indexes: indexes
+                .iter()
+                .filter_map(|row| row.try_get(0).ok())
+                .collect(),
+        })
+    }
+
+    pub(super) async fn page(
+        &mut self,
+        table: &PollTable,
+        from: &From,
+        limit: u32,
+    ) -> Result<Page, PollError> {
+        let sql = statement(table, from, limit);
+        let parameters: Vec<&(dyn ToSql + Sync)> = match from {
+            From::Start => Vec::new(),
+            From::After(cursor) => cursor
+                .0
+                .iter()
+                .map(|text| text as &(dyn ToSql + Sync))
+                .collect(),
+            From::Before(cursor) => cursor
+                .0
+                .iter()
+                .take(1)
+                .map(|text| text as &(dyn ToSql + Sync))
+                .collect(),
+        };
+        let failed = |error: &tokio_postgres::Error| self.server.error(error);
+        let rows = self
+            .client
+            .query(&sql, &parameters)
+            .await
+            .map_err(|error| failed(&error))?;
+        let width = table.bound.columns().len();
+        let mut page = Page::default();
+        for row in rows {
+            let text = |index: usize| row.try_get::<_, Option<String>>(index);
+            let values =
+                (0..width).map(|index| Ok(text(index)?.map_or(OwnedValue::Null, OwnedValue::Text)));
+            let values: Result<Vec<_>, tokio_postgres::Error> = values.collect();
+            let at =
+                (0..table.order.len()).map(|index| Ok(text(width + index)?.unwrap_or_default()));
+            let at: Result<Vec<String>, tokio_postgres::Error> = at.collect();
+            let values = values.map_err(|error| failed(&error))?;
+            let at = at.map_err(|error| failed(&error))?;
+            page.rows.push((values, Cursor(at.into())));
+        }
+        Ok(page)
+    }
+}
+
+fn statement(table: &PollTable, from: &From, limit: u32) -> String {
+    let selected = table
+        .bound
+        .columns()
+        .iter()
+        .map(|name| format!("{}::text", quote(name)));
+    let texts = table
+        .order
+        .iter()
+        .map(|column| format!("{}::text", quote(&column.name)));
+    let selected: Vec<String> = selected.chain(texts).collect();
+    let order: Vec<String> = table
+        .order
+        .iter()
+        .map(|column| quote(&column.name))
+        .collect();
+    let value = |(index, column): (usize, &OrderColumn)| {
+        format!("${}::text::{}", index + 1, column.type_name)
+    };
+    let values: Vec<String> = table.order.iter().enumerate().map(value).collect();
+    let condition = match (from, table.order.first(), order.first(), values.first()) {
+        (From::After(_), ..) => after(&order, &values),
+        (From::Before(_), Some(watermark), Some(name), Some(value)) => match watermark.sort {
+            Sort::Time => format!("{name} >= {value} - interval '{OVERLAP_SECONDS} seconds'"),
+            Sort::Number | Sort::Decimal => format!("{name} >= {value} - {OVERLAP_NUMBERS}"),
+            Sort::Bytes | Sort::Text => format!("{name} >= {value}"),
+        },
+        _ => "TRUE".to_owned(),
+    };
+    let not_null = order
+        .first()
+        .map_or(String::new(), |name| format!(" AND {name} IS NOT NULL"));
+    format!(
+        "SELECT {} FROM {} WHERE {condition}{not_null} ORDER BY {} LIMIT {limit}",
+        selected.join(", "),
+        table.quoted,
+        order.join(", ")
+    )
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
