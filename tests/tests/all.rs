@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod browser;
+mod chaos;
 mod client;
 mod crash;
 mod golden;
@@ -9,6 +10,7 @@ mod live;
 mod outage;
 mod parity;
 mod purity;
+mod replicate;
 mod rules;
 mod servers;
 mod site;
