@@ -176,6 +176,7 @@ async fn connect(context: SourceContext) -> Result<(), SourceError> {
             super::poll::run(context).await
         }
         ("postgres" | "postgresql", Mode::Stream) => super::postgres::run(context).await,
+        ("kafka", _) => super::kafka::run(context).await,
         (scheme, Mode::Stream | Mode::Poll) => {
             std::future::ready(Err(SourceError::fatal(
                 format!("source {name}: nothing follows {scheme}://"),

@@ -93,16 +93,21 @@ impl Brokers {
     pub(super) fn consumer<C: FromClientConfigAndContext<Listener>>(
         &self,
         name: &str,
+        isolation: Isolation,
         timeout: Duration,
         listener: Listener,
     ) -> Result<C, KafkaFault> {
+        let isolation = match isolation {
+            Isolation::Committed => "read_committed",
+            Isolation::Everything => "read_uncommitted",
+        };
         self.settings(timeout)
             // The client wants one to assign partitions; nothing is stored in it.
             .set("group.id", format!("edgewise-{name}"))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("allow.auto.create.topics", "false")
             .set("fetch.wait.max.ms", "50")
             .set("fetch.max.bytes", FETCH_BYTES_MAX.to_string())
@@ -121,11 +126,22 @@ impl Brokers {
             .set("enable.gapless.guarantee", "true")
             .set("acks", "all")
             .set("linger.ms", "5")
+            // A killed producer's requests may be handled in any order: one leaves no hole.
+            .set("max.in.flight.requests.per.connection", "1")
             // A message never times out: it waits for its broker.
             .set("message.timeout.ms", "0")
             .set("allow.auto.create.topics", "false");
         config
     }
+}
+
+/// What a consumer sees of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// What was committed.
+    Committed,
+    /// Everything, also the newest messages that the broker does not call stable yet.
+    Everything,
 }
 
 /// What the client says beside messages.

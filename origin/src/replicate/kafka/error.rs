@@ -196,7 +196,7 @@ impl KafkaFault {
     }
 
     /// Whether the stored offsets mean nothing any more.
-    fn needs_resync(&self) -> bool {
+    pub(super) fn needs_resync(&self) -> bool {
         matches!(
             self,
             Self::ClusterChanged { .. }

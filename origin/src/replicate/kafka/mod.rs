@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::stream_consumer::StreamConsumer;
+use tokio::sync::watch;
 
-use self::client::{Brokers, Listener, TopicState, catalogue};
+use self::client::{Brokers, Isolation, Listener, TopicState, catalogue};
 pub use self::envelope::{EnvelopeError, fuzz};
 pub use self::error::KafkaFault;
 use self::position::PARTITIONS_MAX;
@@ -99,6 +100,11 @@ pub async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report {
     report
 }
 
+/// Waits until it is time to stop; a dropped sender says so too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// The topics of the mapping, each once.
 fn topics(config: &SourceConfig) -> Vec<String> {
     let mut topics = Vec::new();
@@ -141,7 +147,12 @@ impl Client {
         let brokers = Brokers::parse(&config.url)?;
         let timeout = Duration::from_millis(config.connect_timeout_ms);
         let listener = Listener::default();
-        let consumer = brokers.consumer(&config.name, timeout, listener.clone())?;
+        let consumer = brokers.consumer(
+            &config.name,
+            Isolation::Committed,
+            timeout,
+            listener.clone(),
+        )?;
         Ok(Self {
             consumer: Arc::new(consumer),
             listener,

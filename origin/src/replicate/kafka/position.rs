@@ -200,7 +200,8 @@ impl Position {
         })
     }
 
-    /// Whether the brokers still have what is to be read next, as seen at or after this position.
+    /// Whether the brokers still have what is to be read next, as seen at or after this
+    /// position.
     ///
     /// # Errors
     /// Names the first partition that does not.
@@ -210,6 +211,27 @@ impl Position {
             check_slots(slots.unwrap_or_default(), state)?;
         }
         Ok(())
+    }
+
+    /// Partitions that seem to end before what is to be read next, by slot. A broker may name
+    /// an end that lags, so each is in doubt only until the message before is seen.
+    pub(super) fn doubts(&self, states: &[TopicState]) -> Vec<(usize, KafkaFault)> {
+        let ends = states.iter().flat_map(|state| {
+            let ends = state.partitions.iter().enumerate();
+            ends.map(move |(partition, &(_, high))| (&state.name, partition, high))
+        });
+        let doubts = ends.zip(self.slots.iter()).enumerate();
+        let doubts = doubts.filter(|(_, ((_, _, high), slot))| slot.0 > *high);
+        let doubts = doubts.map(|(index, ((topic, partition, high), slot))| {
+            let fault = KafkaFault::Ahead {
+                topic: topic.clone(),
+                partition,
+                next: slot.0,
+                high,
+            };
+            (index, fault)
+        });
+        doubts.collect()
     }
 }
 
@@ -234,18 +256,9 @@ fn check_slots(slots: &[Slot], state: &TopicState) -> Result<(), KafkaFault> {
             now: state.partitions.len(),
         });
     }
-    for (partition, (&Slot(next, _), &(low, high))) in
-        slots.iter().zip(&state.partitions).enumerate()
+    for (partition, (&Slot(next, _), &(low, _))) in slots.iter().zip(&state.partitions).enumerate()
     {
         let topic = topic();
-        if next > high {
-            return Err(KafkaFault::Ahead {
-                topic,
-                partition,
-                next,
-                high,
-            });
-        }
         if next < low {
             return Err(KafkaFault::Expired {
                 topic,
@@ -270,7 +283,102 @@ pub(super) fn print(timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>)
     hash.digest().max(1)
 }
 
-/// `topic/partition@offset`.
-pub(super) fn text(topic: &str, partition: i32, offset: i64) -> String {
-    format!("{topic}/{partition}@{offset}")
+/// A message's place for people: `topic/partition@offset`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a>(pub(super) &'a str, pub(super) i32, pub(super) i64);
+
+impl std::fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}@{}", self.0, self.1, self.2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicate::apply::Position as _;
+
+    fn wanted(tables: &[u32]) -> Vec<Wanted> {
+        vec![Wanted {
+            topic: "t".to_owned(),
+            tables: tables.to_vec(),
+        }]
+    }
+
+    fn state(partitions: &[(i64, i64)]) -> Vec<TopicState> {
+        vec![TopicState {
+            name: "t".to_owned(),
+            partitions: partitions.to_vec(),
+        }]
+    }
+
+    /// Position after reading 10 messages of partition 0 of cluster `c`.
+    fn stored() -> Stored {
+        let cluster = Some("c".to_owned());
+        let ends = state(&[(0, 10), (5, 5)]);
+        let mut position =
+            Position::resolve(None, &wanted(&[1]), cluster, &ends, false).expect("fresh");
+        assert_eq!(position.slot(0, 1), Some((1, Slot(5, 0))));
+        assert_eq!(position.slot(0, 2), None);
+        let before = position.clone();
+        position.advance(0, Slot(10, 77));
+        position.set_key(0, &["id".to_owned()]);
+        assert_eq!(before.slot(0, 0), Some((0, Slot(0, 0))), "a clone stays");
+        Stored::decode(&position.encode()).expect("its own bytes")
+    }
+
+    fn resolve(tables: &[u32], cluster: &str, ends: &[(i64, i64)]) -> Result<Position, KafkaFault> {
+        let cluster = Some(cluster.to_owned());
+        Position::resolve(
+            Some(&stored()),
+            &wanted(tables),
+            cluster,
+            &state(ends),
+            true,
+        )
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_it_was_and_takes_new_partitions_from_their_start() {
+        let position = resolve(&[1], "c", &[(3, 12), (5, 9), (2, 4)]).expect("the same topic");
+        let slots: Vec<_> = position.each().map(|(_, _, _, slot)| slot).collect();
+        assert_eq!(slots, [Slot(10, 77), Slot(5, 0), Slot(4, 0)]);
+        assert_eq!(position.key(0), ["id"]);
+    }
+
+    #[test]
+    fn a_table_that_is_new_reads_its_topic_from_the_beginning() {
+        let position = resolve(&[1, 2], "c", &[(3, 12), (5, 9)]).expect("a topic");
+        assert_eq!(position.slot(0, 0), Some((0, Slot(3, 0))));
+        assert!(position.key(0).is_empty());
+    }
+
+    #[test]
+    fn other_clusters_and_other_topics_are_refused() {
+        let refused = |cluster: &str, ends: &[(i64, i64)]| {
+            let fault = resolve(&[1], cluster, ends).expect_err("is refused");
+            assert!(fault.needs_resync(), "{fault}");
+            fault.to_string()
+        };
+        assert!(refused("d", &[(0, 10), (5, 5)]).contains("cluster d"));
+        let ends = [(0, 9), (5, 5)];
+        let doubts = resolve(&[1], "c", &ends)
+            .expect("to be proven")
+            .doubts(&state(&ends));
+        let [(0, fault)] = &doubts[..] else {
+            panic!("{doubts:?}");
+        };
+        assert!(fault.to_string().contains("t/0: the next message is @10"));
+        assert!(refused("c", &[(11, 20), (5, 5)]).contains("begins @11"));
+        assert!(refused("c", &[(0, 10)]).contains("has 1 partitions, but had 2"));
+        assert!(Stored::decode(b"{").is_err());
+    }
+
+    #[test]
+    fn fingerprints_tell_messages_apart() {
+        let one = print(1, Some(b"a"), Some(b"b"));
+        assert_ne!(one, print(2, Some(b"a"), Some(b"b")));
+        assert_ne!(one, print(1, Some(b"ab"), Some(b"")));
+        assert_ne!(print(1, None, Some(b"")), print(1, Some(b""), None));
+    }
 }

@@ -111,7 +111,7 @@ pub async fn keep(context: OutContext) -> Result<(), SourceError> {
             "producing to Kafka waits and tries again"
         );
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = super::stopped(&mut stop) => return Ok(()),
             () = tokio::time::sleep(backoff.next()) => {}
         }
     }

@@ -17,9 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use super::client::{Listener, TopicState};
 use super::error::KafkaFault;
-use super::position::{self, CHECKPOINT, Position, Slot, Stored, Wanted, print};
+use super::position::{At, CHECKPOINT, Position, Slot, Stored, Wanted, print};
 use super::topic::{Changes, Incoming, Now, Topic};
-use super::{Client, formats};
+use super::{Client, formats, stopped};
+use crate::clock::Stopwatch;
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::supervise::{SourceContext, SourceError};
 use crate::store::read;
@@ -28,6 +29,8 @@ use crate::store::read;
 const DISCOVERY: Duration = Duration::from_secs(30);
 /// Between statuses.
 const STATUS: Duration = Duration::from_secs(1);
+/// How long the message before the next may take to come from a partition that seems too short.
+const PROOF: Duration = Duration::from_secs(10);
 /// Messages that are read before anything else has its turn.
 const TURN_MESSAGES: usize = 500;
 /// Messages that the source has and are not durable here.
@@ -51,6 +54,9 @@ pub(super) struct Follower<'c> {
     applier: Applier<Position>,
     /// Fingerprints that the message before the next must have, by slot; taken once seen.
     proofs: Vec<Option<Slot>>,
+    /// Partitions that seem too short, by slot, until their proof is seen.
+    doubts: Vec<(usize, KafkaFault)>,
+    connected: Stopwatch,
     changes: Changes,
     newest_ms: Option<i64>,
 }
@@ -74,6 +80,7 @@ impl<'c> Follower<'c> {
         let wanted: Vec<Wanted> = wanted.collect();
         let from_end = !config.snapshot.enabled;
         let position = Position::resolve(decoded.as_ref(), &wanted, cluster, &states, from_end)?;
+        let doubts = position.doubts(&states);
         let proofs = assign(&client.consumer, &position, &states)?;
         let applier = Applier::new(
             context.writer.clone(),
@@ -95,6 +102,8 @@ impl<'c> Follower<'c> {
             position,
             applier,
             proofs,
+            doubts,
+            connected: Stopwatch::start(),
             changes: Vec::new(),
             newest_ms: None,
         })
@@ -116,12 +125,14 @@ impl<'c> Follower<'c> {
         loop {
             tokio::select! {
                 biased;
-                // A dropped sender stops it too.
-                _ = stop.wait_for(|stop| *stop) => {
+                () = stopped(&mut stop) => {
                     self.applier.flush().await?;
                     return Ok(Ended::Stopped);
                 }
-                _ = status.tick() => self.report(),
+                _ = status.tick() => {
+                    self.doubt()?;
+                    self.report();
+                }
                 _ = discovery.tick(), if looking.is_none() => {
                     let names = self.topics.iter().map(|topic| topic.name.clone()).collect();
                     looking = Some((self.position.clone(), Box::pin(self.client.states(names))));
@@ -273,8 +284,14 @@ impl<'c> Follower<'c> {
     }
 
     /// What an error of the client means for the source.
-    fn client_error(&self, error: &KafkaError) -> Result<(), KafkaFault> {
+    fn client_error(&mut self, error: &KafkaError) -> Result<(), KafkaFault> {
         match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+                if !self.doubts.is_empty() =>
+            {
+                let (_, fault) = self.doubts.swap_remove(0);
+                Err(fault)
+            }
             // Groups are not used; whether they are allowed does not matter.
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -297,6 +314,18 @@ impl<'c> Follower<'c> {
         let is_more =
             |(at, state): (usize, &TopicState)| state.partitions.len() > position.partitions(at);
         Ok(states.iter().enumerate().any(is_more))
+    }
+
+    /// An error where a partition that seemed too short did not show the message before the next.
+    fn doubt(&mut self) -> Result<(), KafkaFault> {
+        let proofs = &self.proofs;
+        let is_open = |index: &usize| proofs.get(*index).is_none_or(Option::is_some);
+        self.doubts.retain(|(index, _)| is_open(index));
+        if self.connected.elapsed() < PROOF || self.doubts.is_empty() {
+            return Ok(());
+        }
+        let (_, fault) = self.doubts.swap_remove(0);
+        Err(fault)
     }
 
     fn report(&mut self) {
@@ -399,7 +428,7 @@ fn position_text(position: &Position) -> String {
     const SHOWN: usize = 8;
     let slots = position
         .each()
-        .map(|(topic, _, partition, slot)| position::text(topic, partition, slot.0));
+        .map(|(topic, _, partition, slot)| At(topic, partition, slot.0).to_string());
     let mut texts: Vec<String> = slots.take(SHOWN + 1).collect();
     if texts.len() > SHOWN {
         texts.truncate(SHOWN);

@@ -2,7 +2,8 @@
 
 use super::envelope::{self, Cell, Change, Op, Row, Schemas};
 use super::error::KafkaFault;
-use super::{event, position};
+use super::event;
+use super::position::At;
 use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, StoredKey, TableId};
 use crate::replicate::config::{Format, POSITION_COLUMN};
 use crate::replicate::contract::TableQuality;
@@ -137,7 +138,8 @@ impl Topic {
             envelope::key_names(message.key)
         };
         if names.is_empty() && !is_named && !is_log {
-            let position = position::text(&self.name, message.partition, message.offset);
+            let position = At(&self.name, message.partition, message.offset);
+            let position = position.to_string();
             return Err(KafkaFault::NoKey { position });
         }
         for entry in &self.entries {
@@ -231,7 +233,7 @@ impl Topic {
     }
 
     fn rows(&mut self, message: &Incoming<'_>, change: &Change<'_>, now: Now, out: &mut Changes) {
-        let position = position::text(&self.name, message.partition, message.offset);
+        let position = At(&self.name, message.partition, message.offset);
         match &change.op {
             Op::Put { row, before } => {
                 for entry in &mut self.entries {
@@ -387,7 +389,7 @@ fn letter(
     key: Option<RowKey>,
     now: Now,
 ) -> (RowChange, Option<DeadLetter>) {
-    let position = position::text(topic, message.partition, message.offset);
+    let position = At(topic, message.partition, message.offset).to_string();
     let value = String::from_utf8_lossy(message.value.unwrap_or_default());
     let mut end = value.len().min(LETTER_BYTES_MAX);
     while !value.is_char_boundary(end) {

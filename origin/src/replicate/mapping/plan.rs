@@ -96,6 +96,7 @@ impl TablePlan {
     ///
     /// Names the first field or expression that is wrong.
     pub fn compile(table: &TableConfig) -> Result<Self, MappingError> {
+        let table = &table.effective();
         let name = table.entry_name();
         if table.table.is_empty() || table.table.len() > NAME_BYTES_MAX {
             return Err(MappingError::Invalid {

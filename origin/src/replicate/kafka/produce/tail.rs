@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::super::client::{Brokers, Listener, catalogue};
+use super::super::client::{Brokers, Isolation, Listener, catalogue};
 use super::super::error::KafkaFault;
 use super::{HEADER_LOG, HEADER_SEQ, Place, SOURCE};
 use crate::clock::Stopwatch;
@@ -15,8 +15,11 @@ use crate::clock::Stopwatch;
 /// Messages that are looked at in each partition: the last is enough, unless it is a
 /// transaction's mark or somebody else's.
 const LOOKED_AT: i64 = 100;
-/// Without a message for so long there is none.
+/// Without a message for so long there is none ...
 const SILENCE: Duration = Duration::from_secs(2);
+/// ... or, once every partition was read to the end that the broker named, no more: an end
+/// that a broker names may lag behind its last batch.
+const SILENCE_AT_END: Duration = Duration::from_millis(500);
 
 /// The place of the last event of `log` in each partition; (0, 0) where there is none.
 pub(super) fn read(
@@ -26,25 +29,32 @@ pub(super) fn read(
     timeout: Duration,
 ) -> Result<Vec<Place>, KafkaFault> {
     let listener = Listener::default();
-    let consumer: BaseConsumer<Listener> = brokers.consumer(SOURCE, timeout, listener.clone())?;
+    let consumer: BaseConsumer<Listener> =
+        brokers.consumer(SOURCE, Isolation::Everything, timeout, listener.clone())?;
     let (_, states) = catalogue(&consumer, &brokers.list, &[topic.to_owned()], timeout)?;
     let ends = states.into_iter().flat_map(|state| state.partitions);
     let ends: Vec<(i64, i64)> = ends.collect();
     let mut list = TopicPartitionList::new();
-    let mut open = 0;
+    let mut open = 0_usize;
     for (partition, &(low, high)) in (0..).zip(&ends) {
-        if high > low {
-            open += 1;
-            let from = Offset::Offset(low.max(high - LOOKED_AT));
-            list.add_partition_offset(topic, partition, from)
-                .map_err(KafkaFault::Client)?;
-        }
+        open += usize::from(high > low);
+        let from = Offset::Offset(low.max(high - LOOKED_AT));
+        list.add_partition_offset(topic, partition, from)
+            .map_err(KafkaFault::Client)?;
     }
     consumer.assign(&list).map_err(KafkaFault::Client)?;
     let mut places = vec![(0, 0); ends.len()];
     let mut heard = Stopwatch::start();
-    while open > 0 && heard.elapsed() < SILENCE.max(timeout / 4) {
-        let message = match consumer.poll(SILENCE / 4) {
+    loop {
+        let patience = if open > 0 {
+            SILENCE.max(timeout / 4)
+        } else {
+            SILENCE_AT_END
+        };
+        if heard.elapsed() >= patience {
+            return Ok(places);
+        }
+        let message = match consumer.poll(SILENCE_AT_END / 4) {
             None => continue,
             Some(Err(error)) => return Err(listener.fault(&error, &brokers.list, Some(topic))),
             Some(Ok(message)) => message,
@@ -62,7 +72,6 @@ pub(super) fn read(
         }
         open -= usize::from(message.offset() + 1 == *high);
     }
-    Ok(places)
 }
 
 fn place_of(message: &BorrowedMessage<'_>, log: &str) -> Option<Place> {
