@@ -414,3 +414,6 @@ fn letter(
     };
     (removal(entry.table, key.unwrap_or(NO_ROW)), Some(letter))
 }
+
+#[cfg(test)]
+mod tests;
