@@ -73,6 +73,67 @@ pub(crate) fn columns(map: &TableMap, known: &[ColumnInfo]) -> Result<Vec<Column
         .collect()
 }
 
+/// Columns that may be new for [`between`] to try: 924 ways at most.
+const MAX_NEW_COLUMNS: usize = 12;
+
+/// The columns of a map that lies between what was known and what the catalogue says now, where
+/// columns were only added meanwhile: those that were known and some of the new ones. `None`
+/// where that is not so, or a known column could stand at more than one place.
+pub(crate) fn between(
+    map: &TableMap,
+    known: &[ColumnInfo],
+    now: &[ColumnInfo],
+) -> Option<Vec<ColumnInfo>> {
+    let is_known = |column: &ColumnInfo| known.iter().any(|old| old.name == column.name);
+    let kept: Vec<&str> = now
+        .iter()
+        .filter(|c| is_known(c))
+        .map(|c| c.name.as_str())
+        .collect();
+    let in_order = kept.iter().eq(known.iter().map(|column| &column.name));
+    let new: Vec<usize> = (0..now.len())
+        .filter(|index| now.get(*index).is_some_and(|column| !is_known(column)))
+        .collect();
+    let missing = map.columns.len().checked_sub(known.len())?;
+    if !in_order || new.len() > MAX_NEW_COLUMNS || missing > new.len() {
+        return None;
+    }
+    let mut found: Option<Vec<ColumnInfo>> = None;
+    for chosen in 0_u32..1 << new.len() {
+        if chosen.count_ones() as usize != missing {
+            continue;
+        }
+        let is_there = |index: &usize| {
+            let place = new.iter().position(|new| new == index);
+            place.is_none_or(|place| chosen >> place & 1 == 1)
+        };
+        let columns = (0..now.len())
+            .filter(is_there)
+            .filter_map(|index| now.get(index));
+        let columns: Vec<ColumnInfo> = columns.cloned().collect();
+        if !map
+            .columns
+            .iter()
+            .zip(&columns)
+            .all(|(column, info)| fits(column, info))
+        {
+            continue;
+        }
+        let place = |of: &[ColumnInfo], name: &str| of.iter().position(|c| c.name == name);
+        let same = |other: &Vec<ColumnInfo>| {
+            known
+                .iter()
+                .all(|old| place(other, &old.name) == place(&columns, &old.name))
+        };
+        match &found {
+            Some(other) if !same(other) => return None,
+            Some(_) => {}
+            None => found = Some(columns),
+        }
+    }
+    found
+}
+
 fn not_that_type(info: &ColumnInfo) -> Mismatch {
     Mismatch(format!(
         "column {} is {} in the catalogue but had another type when the event was written",
@@ -277,5 +338,109 @@ impl ColumnInfo {
             scale: None,
             is_key: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(name: &str, data_type: &str) -> ColumnInfo {
+        ColumnInfo {
+            data_type: data_type.to_owned(),
+            column_type: data_type.to_owned(),
+            ..ColumnInfo::gone(name)
+        }
+    }
+
+    /// A map without names, of these types.
+    fn map(codes: &[u8]) -> TableMap {
+        let column = |code: &u8| MapColumn {
+            code: *code,
+            meta: [0; 2],
+            unsigned: None,
+            name: None,
+        };
+        TableMap {
+            table_id: 1,
+            schema: "shop".to_owned(),
+            table: "likes".to_owned(),
+            columns: codes.iter().map(column).collect(),
+        }
+    }
+
+    const BIGINT: u8 = code::LONGLONG;
+    const INT: u8 = code::LONG;
+    const TEXT: u8 = code::BLOB;
+
+    #[test]
+    fn a_map_without_names_must_fit_the_catalogue_column_by_column() {
+        let known = [info("id", "bigint"), info("kind", "int")];
+        assert!(columns(&map(&[BIGINT, INT]), &known).is_ok());
+        let other = columns(&map(&[INT, BIGINT]), &known).unwrap_err();
+        assert!(other.0.contains("column id is bigint"), "{}", other.0);
+        let more = columns(&map(&[BIGINT, INT, TEXT]), &known).unwrap_err();
+        assert!(more.0.contains("have 3 columns"), "{}", more.0);
+    }
+
+    #[test]
+    fn a_map_with_names_needs_no_order() {
+        let known = [info("id", "bigint"), info("kind", "int")];
+        let mut named = map(&[INT, TEXT, BIGINT]);
+        for (column, name) in named.columns.iter_mut().zip(["kind", "gone", "id"]) {
+            column.name = Some(name.to_owned());
+        }
+        let columns = columns(&named, &known).unwrap();
+        let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["kind", "gone", "id"]);
+    }
+
+    #[track_caller]
+    fn check_between(codes: &[u8], now: &[(&str, &str)], expected: Option<&[&str]>) {
+        let known = [info("id", "bigint"), info("user", "bigint")];
+        let now: Vec<_> = now.iter().map(|(name, of)| info(name, of)).collect();
+        let found = between(&map(codes), &known, &now);
+        let names = found.map(|found| found.iter().map(|c| c.name.clone()).collect::<Vec<_>>());
+        let expected = expected.map(|names| names.iter().map(ToString::to_string).collect());
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn columns_that_were_added_one_after_the_other_are_told_apart() {
+        let now = [
+            ("first", "int"),
+            ("id", "bigint"),
+            ("user", "bigint"),
+            ("note", "text"),
+        ];
+        check_between(&[BIGINT, BIGINT, TEXT], &now, Some(&["id", "user", "note"]));
+        check_between(&[INT, BIGINT, BIGINT], &now, Some(&["first", "id", "user"]));
+        // Which of the two new ones it is does not matter to those that were known.
+        let now = [
+            ("id", "bigint"),
+            ("user", "bigint"),
+            ("a", "int"),
+            ("b", "int"),
+        ];
+        check_between(&[BIGINT, BIGINT, INT], &now, Some(&["id", "user", "a"]));
+    }
+
+    #[test]
+    fn what_could_be_two_columns_is_none() {
+        let now = [
+            ("first", "bigint"),
+            ("id", "bigint"),
+            ("user", "bigint"),
+            ("x", "bigint"),
+        ];
+        check_between(&[BIGINT, BIGINT, BIGINT], &now, None);
+        // One was dropped, or moved.
+        check_between(
+            &[BIGINT, BIGINT],
+            &[("id", "bigint"), ("a", "bigint")],
+            None,
+        );
+        let moved = [("user", "bigint"), ("id", "bigint"), ("a", "int")];
+        check_between(&[BIGINT, BIGINT], &moved, None);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::catalog;
 use super::event;
+use super::layout;
 use super::stream::Stream;
 use super::tables::{Fitted, Known};
 use crate::ingest::rows::Move;
@@ -41,8 +42,17 @@ impl Stream<'_> {
                 self.stop_table(index, "it does not exist any more").await;
                 return Ok(Known::Ignored);
             };
+            let before = std::mem::take(&mut table.known);
             table.learn(&read);
             fitted = table.fit(map, name, now_ms);
+            if let Fitted::No(_) = &fitted
+                && let Some(columns) = layout::between(map, &before, &table.known)
+            {
+                // The catalogue is ahead of the stream: another statement follows.
+                table.known = columns;
+                table.is_stale = true;
+                fitted = table.fit(map, name, now_ms);
+            }
         }
         match fitted {
             Fitted::No(reason) => {

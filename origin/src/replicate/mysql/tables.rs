@@ -150,9 +150,8 @@ impl Followed {
         let bound = self.entries.iter().zip(&layout.bound);
         bound
             .enumerate()
-            .filter(|(_, (entry, bound))| entry.stopped.is_none() && bound.is_some())
+            .rfind(|(_, (entry, bound))| entry.stopped.is_none() && bound.is_some())
             .map(|(index, _)| index)
-            .last()
             .unwrap_or_default()
     }
 
