@@ -299,6 +299,34 @@ mod tests {
     }
 
     #[test]
+    fn sources_are_named_before_or_after_the_action() {
+        use replicate::ReplicateAction;
+        for line in [
+            "edgewise replicate --source main check --json",
+            "edgewise replicate check --source main --json",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let Command::Replicate(args) = cli.command else {
+                unreachable!("replicate was asked")
+            };
+            assert_eq!(args.source.source.as_deref(), Some("main"));
+            assert!(matches!(
+                args.action,
+                Some(ReplicateAction::Check { json: true })
+            ));
+        }
+        for wrong in [
+            "edgewise reconcile --repair id=7",
+            "edgewise reconcile --table t --repair id=7 --repair-all",
+            "edgewise dead-letter",
+            "edgewise reconcile --by hour",
+        ] {
+            let error = Cli::try_parse_from(wrong.split(' ')).expect_err(wrong);
+            assert_eq!(error.exit_code(), 2, "{wrong}");
+        }
+    }
+
+    #[test]
     fn unknown_commands_are_usage_errors() {
         let error = Cli::try_parse_from(["edgewise", "train"]).expect_err("not a command yet");
         assert_eq!(error.exit_code(), 2);

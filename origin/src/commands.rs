@@ -213,7 +213,23 @@ pub fn restore(config: &Config, from: &Path, force: bool) -> anyhow::Result<()> 
     let copied = copies::restore(from, &config.serve.data, force).context(
         "nothing was restored; name a good backup with --from and an empty directory with --data",
     )?;
-    say(&serde_json::to_string(&copied)?)
+    say(&serde_json::to_string(&copied)?)?;
+    say_what_sources_need(config)
+}
+
+/// A source's server may have let go of what came after the backup.
+fn say_what_sources_need(config: &Config) -> anyhow::Result<()> {
+    let store = open_existing(config)?;
+    let sources = crate::store::read::sources(&*store.read()?)?;
+    if !sources.is_empty() {
+        eprintln!(
+            "sources {} go on from the backup's positions; one whose server has let go of what came \
+             after (a PostgreSQL slot ahead of the store) is refused and needs `edgewise replicate \
+             resync --source NAME`",
+            sources.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// `edgewise user export ID`

@@ -18,7 +18,16 @@ fn text(bytes: &[u8]) -> String {
 fn help_names_every_command() {
     let help = text(&edgewise(&["--help"]).stdout);
     for command in [
-        "serve", "import", "rank", "verify", "backup", "restore", "user",
+        "serve",
+        "import",
+        "replicate",
+        "dead-letter",
+        "reconcile",
+        "rank",
+        "verify",
+        "backup",
+        "restore",
+        "user",
     ] {
         assert!(help.contains(command), "{command} is missing: {help}");
     }
@@ -36,6 +45,16 @@ fn what_goes_wrong_is_a_sentence_and_a_status() {
             "/no/such/folder",
         ),
         (&["serve", "--speed", "-1"], 1, "speed"),
+        (
+            &["replicate", "--mapping", "/no/such/file"],
+            1,
+            "edgewise replicate init",
+        ),
+        (
+            &["dead-letter", "list", "--data", "/no/such/folder"],
+            1,
+            "/no/such/folder",
+        ),
     ] {
         let output = edgewise(arguments);
         let errors = text(&output.stderr);

@@ -1,6 +1,6 @@
 //! Admin routes: what operators and the command line ask of a running server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -23,7 +23,7 @@ use super::lists::last_segment;
 use super::{COMMAND_BYTES_MAX, FOLLOWS_BYTES_MAX, Failure, Service, answer};
 use crate::import::{self, ImportOptions, ImportReport};
 use crate::ingest::{Command, ItemState, Outcome};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::{backup as copies, store, user, verify as recount};
 
 /// Most pairs of one follows request.
@@ -234,27 +234,36 @@ pub(super) async fn backup(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, Failure> {
+    let path = backup_path(request).await?;
+    let copied = service
+        .blocking(move |origin| back_up(&*origin.store, &path))
+        .await?;
+    Ok(answer::value(StatusCode::OK, &copied))
+}
+
+/// Where a backup is asked for.
+pub(super) async fn backup_path(request: Request) -> Result<PathBuf, Failure> {
     let BackupCommand { path } = command(request.into_body(), COMMAND_BYTES_MAX).await?;
     if !path.is_absolute() {
         let detail = "path is relative";
         return Err(Problem::body("path", detail, "an absolute path of a new file").into());
     }
-    let copied = service
-        .blocking(move |origin| {
-            copies::backup(&*origin.store, &path).map_err(|error| match error {
-                StoreError::NotEmpty { .. } => {
-                    let detail = "path exists already";
-                    Problem::body("path", detail, "an absolute path of a new file").into()
-                }
-                StoreError::Io { source, .. } => {
-                    let detail = format!("path cannot be written: {source}");
-                    Problem::body("path", detail, "a path this server may write").into()
-                }
-                other => Failure::from(other),
-            })
-        })
-        .await?;
-    Ok(answer::value(StatusCode::OK, &copied))
+    Ok(path)
+}
+
+/// Writes a backup.
+pub(super) fn back_up(store: &dyn Store, path: &Path) -> Result<copies::Copied, Failure> {
+    copies::backup(store, path).map_err(|error| match error {
+        StoreError::NotEmpty { .. } => {
+            let detail = "path exists already";
+            Problem::body("path", detail, "an absolute path of a new file").into()
+        }
+        StoreError::Io { source, .. } => {
+            let detail = format!("path cannot be written: {source}");
+            Problem::body("path", detail, "a path this server may write").into()
+        }
+        other => Failure::from(other),
+    })
 }
 
 /// What `edgewise import` asks of a running server.

@@ -137,7 +137,7 @@ async fn letters(
     };
     let letters = on_store(&desk, move |following| {
         let found = dead_letter::list(&*following.store, &selection, asked.from, asked.limit);
-        Ok(found.map_err(FollowError::from)?)
+        found.map_err(FollowError::from)
     })
     .await?;
     Ok(answer::value(
@@ -185,6 +185,28 @@ async fn on_store<T: Send + 'static>(
     let following = Arc::clone(desk.following()?);
     let done = tokio::task::spawn_blocking(move || work(&following)).await;
     Ok(done.map_err(|panic| Failure::internal(&panic))??)
+}
+
+/// `POST /admin/v1/verify`, where a process only follows.
+pub(super) async fn verify(State(service): State<Arc<Service>>) -> Result<Response, Failure> {
+    let report = on_store(&service.desk, |following| {
+        Ok(crate::verify::verify(&*following.store)?)
+    })
+    .await?;
+    Ok(answer::value(StatusCode::OK, &report))
+}
+
+/// `POST /admin/v1/backup`, where a process only follows.
+pub(super) async fn backup(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let path = super::admin::backup_path(request).await?;
+    let following = Arc::clone(service.desk.following()?);
+    let copied =
+        tokio::task::spawn_blocking(move || super::admin::back_up(&*following.store, &path));
+    let copied = copied.await.map_err(|panic| Failure::internal(&panic))??;
+    Ok(answer::value(StatusCode::OK, &copied))
 }
 
 /// Every other admin route, where a process only follows.

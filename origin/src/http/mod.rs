@@ -188,6 +188,11 @@ pub fn admin_router(service: &Arc<Service>) -> Router {
 /// Routes of a process that only follows: metrics, probes and those of change data capture.
 pub(crate) fn follower_router(service: &Arc<Service>) -> Router {
     let private = following::routes(&service.desk)
+        .route("/admin/v1/verify", post(following::verify))
+        .route(
+            "/admin/v1/backup",
+            post(following::backup).layer(RequestBodyLimitLayer::new(COMMAND_BYTES_MAX)),
+        )
         .route("/admin/{*rest}", any(following::not_here))
         .layer(DefaultBodyLimit::disable())
         .route_layer(axum::middleware::from_fn_with_state(

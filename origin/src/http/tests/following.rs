@@ -36,7 +36,7 @@ impl Operator {
         let path = self.folder.path().join("replicate.toml");
         // Nobody listens on port 1.
         let text = format!(
-            "[[source]]\nurl = \"postgres://app:s3cret@127.0.0.1:1/shop\"\n\
+            "[[source]]\nurl = \"postgres://app:s3cret@127.0.0.1:1/shop\"\nconnect_timeout_ms = 100\n\
              [[source.table]]\ntable = \"public.posts\"\nto = \"items\"\nid = \"id\"\n\
              author = \"author_id\"\ncreated_at = \"created_at\"\n{filter}"
         );
@@ -149,7 +149,7 @@ async fn mapping_files_that_are_no_good_are_refused_without_their_secrets() {
     answer.problem(400, "mapping");
     let text = String::from_utf8(answer.body).expect("text");
     assert!(
-        text.contains("line 9") && !text.contains("s3cret"),
+        text.contains("line 10") && !text.contains("s3cret"),
         "{text}"
     );
     let unauthorised = operator

@@ -232,11 +232,12 @@ impl Work<'_> {
         let (by, statement) = match sql::counts(table, self.command.by, sql.dialect()) {
             Some(statement) => (self.command.by, statement),
             None => {
-                let by = format!("{:?}", self.command.by).to_lowercase();
-                note(
-                    done,
-                    format!("{entry} has no {by} in SQL and is compared as a whole"),
-                );
+                // Users have neither day nor item: nothing to say.
+                if table.to != Target::Users {
+                    let by = format!("{:?}", self.command.by).to_lowercase();
+                    let text = format!("{entry} has no {by} in SQL and is compared as a whole");
+                    note(done, text);
+                }
                 let whole = sql::counts(table, By::Table, sql.dialect());
                 (By::Table, whole.unwrap_or_default())
             }
