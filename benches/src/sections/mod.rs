@@ -9,6 +9,7 @@ mod import;
 mod ingest;
 mod load;
 mod ranking;
+mod rows;
 mod site;
 
 use std::time::Instant;
@@ -20,11 +21,12 @@ use crate::table::Table;
 type Section = fn(&mut Table) -> Result<()>;
 
 /// Sections by name, in the order of the table.
-pub(crate) const ALL: [(&str, Section); 8] = [
+pub(crate) const ALL: [(&str, Section); 9] = [
     ("ranking", ranking::run),
     ("bundle", bundle::run),
     ("edge", edge::run),
     ("ingest", ingest::run),
+    ("rows", rows::run),
     ("import", import::run),
     ("load", load::run),
     ("drain", drain::run),

@@ -1,6 +1,6 @@
 //! A group of commands in one transaction: what they change, and what they are answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use edgewise_ranking::config::HotConfig;
 use edgewise_ranking::id_hash;
 use edgewise_wire::api::Item;
+use hashbrown::{HashMap, HashSet};
 
 use super::tables::Tables;
 use super::{
@@ -17,7 +18,7 @@ use super::{dedupe, outlier};
 use crate::store::log::{LogEntry, LogRecord, RowsWriter, ServedRecord};
 use crate::store::record::{DedupeRecord, Follow, Record, UserRecord};
 use crate::store::source::DeadCounts;
-use crate::store::{Range, StoreError, Table, Transaction, keys, read};
+use crate::store::{Encoder, Range, StoreError, Table, Transaction, keys, read};
 
 pub(super) const ITEM_COLLIDES: &str = "the item id's hash collides with another item's id";
 pub(super) const USER_COLLIDES: &str = "the user id's hash collides with another user's id";
@@ -32,10 +33,11 @@ pub(super) struct Batch<'a> {
     pub(super) hot: &'a HotConfig,
     /// Receipt of the command at hand; wall time never goes back.
     pub(super) at: Written,
-    pub(super) touched: BTreeSet<u64>,
+    pub(super) touched: HashSet<u64>,
     pub(super) follows: Vec<FollowChange>,
     pub(super) hides: Vec<(String, Hidden)>,
-    pub(super) users: BTreeMap<u64, String>,
+    /// Users that had an event, by number.
+    pub(super) users: HashMap<u64, String>,
     pub(super) counted: u64,
     served: u64,
     written: BTreeSet<u64>,
@@ -44,6 +46,8 @@ pub(super) struct Batch<'a> {
     pub(super) rows_log: Option<RowsWriter>,
     /// How many dead letters there are, once that was asked.
     pub(super) dead: Option<DeadCounts>,
+    /// For the bytes of one row at a time.
+    pub(super) scratch: Encoder,
     /// A commit of these commands failed and may have happened.
     pub(super) is_retry: bool,
     seq: u64,
@@ -86,15 +90,16 @@ impl<'a> Batch<'a> {
                 wall_ms,
                 domain_ms: 0,
             },
-            touched: BTreeSet::new(),
+            touched: HashSet::new(),
             follows: Vec::new(),
             hides: Vec::new(),
-            users: BTreeMap::new(),
+            users: HashMap::new(),
             counted: 0,
             served: 0,
             written: BTreeSet::new(),
             deleted_users: Vec::new(),
             rows_log: None,
+            scratch: Encoder::default(),
             dead: None,
             is_retry: false,
             seq,
@@ -410,6 +415,8 @@ impl<'a> Batch<'a> {
         for (name, value) in meta {
             self.stored.put(Table::Meta, name, &value)?;
         }
+        let mut users: Vec<_> = self.users.into_iter().collect();
+        users.sort_unstable_by_key(|(number, _)| *number);
         Ok(Changes {
             position: self.seq,
             at: self.at,
@@ -418,14 +425,16 @@ impl<'a> Batch<'a> {
             items,
             follows: self.follows,
             hides: self.hides,
-            users: self.users.into_values().collect(),
+            users: users.into_iter().map(|(_, id)| id).collect(),
             deleted_users: self.deleted_users,
         })
     }
 
     fn item_states(&mut self) -> Result<Vec<ItemState>, StoreError> {
         let mut states = Vec::with_capacity(self.touched.len());
-        for &hash in &self.touched {
+        let mut touched: Vec<u64> = self.touched.iter().copied().collect();
+        touched.sort_unstable();
+        for hash in touched {
             let key = keys::number(hash);
             let totals = self
                 .tables
@@ -485,9 +494,14 @@ impl<'a> Batch<'a> {
 
     /// The user's number; a new one where the id is new.
     pub(super) fn register_user(&mut self, id: &str) -> Result<u64, StoreError> {
-        if let Some(number) = self.user_number(id)? {
-            return Ok(number);
+        match self.user_number(id)? {
+            Some(number) => Ok(number),
+            None => Ok(self.new_user(id)),
         }
+    }
+
+    /// Gives a user id that has none a number.
+    pub(super) fn new_user(&mut self, id: &str) -> u64 {
         let number = self.next_user;
         self.next_user += 1;
         let record = UserRecord {
@@ -498,7 +512,7 @@ impl<'a> Batch<'a> {
         self.tables
             .user_ids
             .put(keys::number(number), id.to_owned());
-        Ok(number)
+        number
     }
 
     pub(super) fn register_author(&mut self, hash: u64, id: &str) -> Result<(), StoreError> {

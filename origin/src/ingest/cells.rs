@@ -1,10 +1,10 @@
 //! A table's records that one transaction works on: each is read once and written once.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use crate::store::record::Record;
-use crate::store::{Snapshot, StoreError, Table, Transaction};
+use crate::store::{Encoder, Snapshot, StoreError, Table, Transaction};
 
 /// Records of `table` by key, over what the transaction began with.
 #[derive(Debug)]
@@ -90,18 +90,21 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
 
     /// Writes what changed, in key order (neighbours share pages), and forgets everything.
     pub(super) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
-        let mut changed: Vec<_> = self
-            .cells
-            .drain()
-            .filter(|(_, cell)| cell.changed)
-            .collect();
+        let cells = self.cells.iter();
+        let mut changed: Vec<_> = cells.filter(|(_, cell)| cell.changed).collect();
         changed.sort_unstable_by_key(|(key, _)| *key);
+        let mut bytes = Encoder::default();
         for (key, cell) in changed {
-            match cell.record {
-                Some(record) => stored.put(self.table, &key, &record.encode())?,
-                None => stored.delete(self.table, &key)?,
+            match &cell.record {
+                Some(record) => {
+                    bytes.clear();
+                    record.write(&mut bytes);
+                    stored.put(self.table, key, bytes.bytes())?;
+                }
+                None => stored.delete(self.table, key)?,
             }
         }
+        self.cells.clear();
         Ok(())
     }
 

@@ -20,6 +20,17 @@ impl Encoder {
         self.0
     }
 
+    /// What was appended so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Starts again, in the same memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Appends a byte.
     pub fn byte(&mut self, value: u8) -> &mut Self {
         self.0.push(value);

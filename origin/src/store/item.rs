@@ -25,8 +25,8 @@ pub struct ItemRecord {
 }
 
 impl Record for ItemRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.text(&self.id).byte(u8::from(self.item.is_some()));
         if let Some(item) = &self.item {
             out.int(self.first_written.wall_ms)
@@ -35,9 +35,8 @@ impl Record for ItemRecord {
             if let Some(at_ms) = self.deleted_at_ms {
                 out.int(at_ms);
             }
-            put_facts(&mut out, item);
+            put_facts(out, item);
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {

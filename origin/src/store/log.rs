@@ -197,8 +197,8 @@ impl LogRecord {
 }
 
 impl Record for LogRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.int(self.at.wall_ms).int(self.at.domain_ms);
         match &self.entry {
             LogEntry::Event(event) => put_event(out.byte(EVENT), event),
@@ -241,7 +241,6 @@ impl Record for LogRecord {
                 out.uint(*rows).fixed(*sum);
             }
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {

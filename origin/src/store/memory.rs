@@ -160,10 +160,9 @@ impl RememberedRow {
 
 /// A row with a hashed key.
 impl Record for RememberedRow {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
-        self.put(&mut out);
-        out.finish()
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
+        self.put(out);
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -368,8 +367,8 @@ impl RowBlock {
 }
 
 impl Record for RowBlock {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         let mut set = 0_u64;
         for slot in self.slots() {
             set |= 1 << slot;
@@ -379,7 +378,6 @@ impl Record for RowBlock {
             out.byte(len);
         }
         out.raw(&self.rows);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {

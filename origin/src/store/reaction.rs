@@ -117,19 +117,18 @@ pub struct Reaction {
 }
 
 impl Record for Reaction {
-    fn encode(&self) -> Vec<u8> {
+    fn write(&self, out: &mut Encoder) {
         let with_rows =
             self.likes.has_rows() || self.follows.has_rows() || !self.shares_ms.is_empty();
-        let mut out = Encoder::record(if with_rows { 2 } else { 1 });
+        out.byte(if with_rows { 2 } else { 1 });
         out.int(self.last_ms)
             .uint(u64::from(self.kinds))
             .byte(u8::from(self.shared));
-        self.likes.put(&mut out, with_rows);
-        self.follows.put(&mut out, with_rows);
+        self.likes.put(out, with_rows);
+        self.follows.put(out, with_rows);
         if with_rows {
-            put_times(&mut out, &self.shares_ms);
+            put_times(out, &self.shares_ms);
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {

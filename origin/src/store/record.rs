@@ -11,8 +11,15 @@ use crate::ingest::Written;
 
 /// A value of a table.
 pub trait Record: Sized {
+    /// Appends its bytes.
+    fn write(&self, out: &mut Encoder);
+
     /// Its bytes.
-    fn encode(&self) -> Vec<u8>;
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        self.write(&mut out);
+        out.finish()
+    }
 
     /// The value of `bytes`, found in `table`.
     ///
@@ -23,10 +30,9 @@ pub trait Record: Sized {
 
 /// A plain number: positions, counts, times.
 impl Record for u64 {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.uint(*self);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -39,10 +45,9 @@ impl Record for u64 {
 
 /// A time, Unix ms.
 impl Record for i64 {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.int(*self);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -55,10 +60,9 @@ impl Record for i64 {
 
 /// An id.
 impl Record for String {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.text(self);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -79,12 +83,11 @@ pub struct DedupeRecord {
 }
 
 impl Record for DedupeRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.uint(self.seq)
             .int(self.at.wall_ms)
             .int(self.at.domain_ms);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -111,14 +114,13 @@ pub struct ItemTotals {
 }
 
 impl Record for ItemTotals {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
-        put_counters(&mut out, &self.counters);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
+        put_counters(out, &self.counters);
         for hot in &self.hot {
             out.float(hot.sum).int(hot.at_ms);
         }
         out.int(self.last_event_ms);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -142,10 +144,9 @@ impl Record for ItemTotals {
 }
 
 impl Record for Counters {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
-        put_counters(&mut out, self);
-        out.finish()
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
+        put_counters(out, self);
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -229,10 +230,9 @@ pub struct UserRecord {
 }
 
 impl Record for UserRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.uint(self.number).text(&self.id);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -269,13 +269,12 @@ impl RecentEvents {
 }
 
 impl Record for RecentEvents {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.int(self.last_event_ms).uint(self.applied.len() as u64);
         for hash in &self.applied {
             out.raw(&hash.to_le_bytes());
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -324,9 +323,9 @@ impl Follow {
 }
 
 impl Record for Follow {
-    fn encode(&self) -> Vec<u8> {
+    fn write(&self, out: &mut Encoder) {
         let is_plain = self.called && self.rows == 0;
-        let mut out = Encoder::record(if is_plain { 1 } else { 2 });
+        out.byte(if is_plain { 1 } else { 2 });
         out.int(self.since_ms).byte(u8::from(self.via.is_some()));
         if let Some(via) = self.via {
             out.fixed(via);
@@ -334,7 +333,6 @@ impl Record for Follow {
         if !is_plain {
             out.byte(u8::from(self.called)).int(self.rows);
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -372,14 +370,13 @@ pub struct Hide {
 }
 
 impl Record for Hide {
-    fn encode(&self) -> Vec<u8> {
+    fn write(&self, out: &mut Encoder) {
         let is_plain = self.called && self.rows == 0;
-        let mut out = Encoder::record(if is_plain { 1 } else { 2 });
+        out.byte(if is_plain { 1 } else { 2 });
         out.int(self.at_ms);
         if !is_plain {
             out.byte(u8::from(self.called)).uint(self.rows);
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -411,10 +408,9 @@ pub struct DayStats {
 }
 
 impl Record for DayStats {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.uint(self.users).uint(self.events).uint(self.squares);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -431,8 +427,8 @@ impl Record for DayStats {
 
 /// The hot score's parameters that stored sums were made with.
 impl Record for HotConfig {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         for half_life in self.half_life_minutes {
             out.float(half_life);
         }
@@ -441,7 +437,6 @@ impl Record for HotConfig {
             .float(self.click)
             .float(self.like);
         out.float(self.comment).float(self.share).float(self.follow);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {

@@ -23,13 +23,12 @@ impl SourceRecord {
 }
 
 impl Record for SourceRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.uint(self.tables.len() as u64);
         for (number, name) in &self.tables {
             out.uint(u64::from(*number)).text(name);
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -48,10 +47,9 @@ impl Record for SourceRecord {
 pub struct CheckpointRecord(pub Vec<u8>);
 
 impl Record for CheckpointRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.raw(&self.0);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -104,14 +102,13 @@ impl DeadCounts {
 }
 
 impl Record for DeadCounts {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.uint(self.next).uint(self.dropped);
         out.uint(self.tables.len() as u64);
         for (number, count) in &self.tables {
             out.uint(u64::from(*number)).uint(*count);
         }
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
@@ -130,8 +127,8 @@ impl Record for DeadCounts {
 }
 
 impl Record for DeadLetter {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::record(1);
+    fn write(&self, out: &mut Encoder) {
+        out.byte(1);
         out.text(&self.source)
             .text(&self.table)
             .uint(u64::from(self.table_id))
@@ -145,7 +142,6 @@ impl Record for DeadLetter {
             .text(&self.position)
             .text(&self.columns)
             .int(self.at_ms);
-        out.finish()
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {

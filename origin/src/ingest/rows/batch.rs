@@ -8,7 +8,7 @@ use crate::ingest::{Outcome, Rejected};
 use crate::store::memory::{RememberedRow, RowBlock};
 use crate::store::record::Record;
 use crate::store::source::{CheckpointRecord, SourceRecord};
-use crate::store::{Encoder, StoreError, Table, keys, read};
+use crate::store::{StoreError, Table, keys, read};
 
 /// Bytes of a checkpoint's name.
 pub const CHECKPOINT_NAME_BYTES_MAX: usize = 200;
@@ -199,11 +199,11 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         match key {
             RowKey::Int(key) => {
-                let mut bytes = Encoder::default();
-                row.put(&mut bytes);
+                self.scratch.clear();
+                row.put(&mut self.scratch);
                 let block = keys::row_block(table.0, key);
                 let block: &mut RowBlock = self.tables.row_blocks.entry(&*self.stored, block)?;
-                block.set(keys::row_slot(key), &bytes.finish());
+                block.set(keys::row_slot(key), self.scratch.bytes());
             }
             RowKey::Hash(key) => self
                 .tables

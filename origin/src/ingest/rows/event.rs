@@ -9,10 +9,19 @@ use crate::ingest::batch::{AUTHOR_COLLIDES, Batch, ITEM_COLLIDES, USER_COLLIDES}
 use crate::ingest::events::TS_MAX_MS;
 use crate::store::log::{EventOrigin, LogEvent, RowsWriter};
 use crate::store::memory::{RememberedRow, RowEffect, RowEvent};
-use crate::store::{Encoder, StoreError};
+use crate::store::{StoreError, keys};
 
 /// Row events in a record of the log.
 const LOG_ROWS_MAX: usize = 2_048;
+
+/// Whom and what an event names.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named {
+    user: Option<u64>,
+    item: Option<u64>,
+    is_new_item: bool,
+    author: Option<u64>,
+}
 
 impl Batch<'_> {
     pub(super) fn put_event(
@@ -28,13 +37,17 @@ impl Batch<'_> {
             return Ok(Done::Same);
         }
         // Everything is looked at before anything is changed.
-        if let Some(reason) = self.collides(fact)? {
-            return Ok(Done::Refused(reason));
-        }
+        let mut named = match self.look_up(fact)? {
+            Ok(named) => named,
+            Err(reason) => return Ok(Done::Refused(reason)),
+        };
         if let Some(old) = &old {
             self.undo(table, old)?;
+            if matches!(old, RememberedRow::User { .. }) {
+                named.user = None;
+            }
         }
-        let event = self.count_event(table, fact)?;
+        let event = self.count_event(table, fact, &named)?;
         self.log_event(table, false, &event)?;
         self.remember(table, key, RememberedRow::Event(event))?;
         Ok(Done::Changed)
@@ -61,30 +74,51 @@ impl Batch<'_> {
         Ok(self.user_id(number)?.is_none())
     }
 
-    fn collides(&mut self, fact: &EventFact) -> Result<Option<&'static str>, StoreError> {
-        if !self.user_fits(&fact.user)? {
-            return Ok(Some(USER_COLLIDES));
+    /// Looks up whom and what a fact names, or says what stands in for it.
+    fn look_up(&mut self, fact: &EventFact) -> Result<Result<Named, &'static str>, StoreError> {
+        let mut named = Named::default();
+        let key = keys::number(id_hash(&fact.user));
+        if let Some(known) = self.tables.users.get(&*self.stored, key)? {
+            if known.id != fact.user {
+                return Ok(Err(USER_COLLIDES));
+            }
+            named.user = Some(known.number);
         }
-        if let Some(id) = &fact.item
-            && !self.item_fits(id_hash(id), id)?
-        {
-            return Ok(Some(ITEM_COLLIDES));
-        }
-        if let Some(id) = &fact.author
-            && !self.author_fits(id_hash(id), id)?
-        {
-            return Ok(Some(AUTHOR_COLLIDES));
-        }
-        Ok(None)
-    }
-
-    fn count_event(&mut self, table: TableId, fact: &EventFact) -> Result<RowEvent, StoreError> {
-        let user = self.register_user(&fact.user)?;
         if let Some(id) = &fact.item {
-            self.register_item(id)?;
+            let hash = id_hash(id);
+            let known = self.tables.items.get(&*self.stored, keys::number(hash))?;
+            if known.is_some_and(|record| record.id != *id) {
+                return Ok(Err(ITEM_COLLIDES));
+            }
+            named.is_new_item = known.is_none();
+            named.item = Some(hash);
         }
         if let Some(id) = &fact.author {
-            self.register_author(id_hash(id), id)?;
+            let hash = id_hash(id);
+            if !self.author_fits(hash, id)? {
+                return Ok(Err(AUTHOR_COLLIDES));
+            }
+            named.author = Some(hash);
+        }
+        Ok(Ok(named))
+    }
+
+    fn count_event(
+        &mut self,
+        table: TableId,
+        fact: &EventFact,
+        named: &Named,
+    ) -> Result<RowEvent, StoreError> {
+        let user = match named.user {
+            Some(number) => number,
+            // A row of theirs may have been taken back with all that was known of them.
+            None => self.register_user(&fact.user)?,
+        };
+        if let Some(id) = fact.item.as_ref().filter(|_| named.is_new_item) {
+            self.register_item(id)?;
+        }
+        if let (Some(hash), Some(id)) = (named.author, &fact.author) {
+            self.register_author(hash, id)?;
         }
         self.users
             .entry(user)
@@ -93,8 +127,8 @@ impl Batch<'_> {
             origin: EventOrigin::Table(table.0),
             kind: fact.kind,
             user,
-            item: hash_of(fact.item.as_ref()),
-            author: hash_of(fact.author.as_ref()),
+            item: named.item,
+            author: named.author,
             ts_ms: fact.ts_ms.clamp(0, TS_MAX_MS),
             watch_ms: fact.watch_ms,
             duration_ms: fact.duration_ms,
@@ -118,12 +152,12 @@ impl Batch<'_> {
         if !self.rows_log.as_ref().is_some_and(fits) {
             self.flush_rows_log()?;
         }
-        let mut bytes = Encoder::default();
-        event.put(&mut bytes);
+        self.scratch.clear();
+        event.put(&mut self.scratch);
         let at = self.at;
         self.rows_log
             .get_or_insert_with(|| RowsWriter::new(at, table.0))
-            .push(is_over, &bytes.finish());
+            .push(is_over, self.scratch.bytes());
         Ok(())
     }
 }
