@@ -18,7 +18,7 @@ use crate::table::Table;
 /// Rows of each shape.
 const ROWS: usize = 1_000_000;
 /// Memory for pages while rows are applied: as `replicate` has it.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 128 << 20;
 const USERS: usize = 10_000;
 const ITEMS: usize = 2_000;
 /// 2026-01-01 00:00 UTC.
@@ -193,7 +193,9 @@ fn zipf(count: usize) -> Vec<f64> {
 /// CPU time of this process, s, in ticks of 10 ms.
 fn cpu_now_s() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = stat.rsplit_once(')').context("no name in /proc/self/stat")?;
+    let fields = stat
+        .rsplit_once(')')
+        .context("no name in /proc/self/stat")?;
     let ticks = fields.1.split_whitespace().skip(11).take(2);
     let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
     Ok(ticks / 100.0)

@@ -29,7 +29,7 @@ const UNKNOWN_ITEM: &str = "there is no such item";
 /// straight to the transaction.
 pub(super) struct Batch<'a> {
     pub(super) stored: &'a mut dyn Transaction,
-    pub(super) tables: Tables,
+    pub(super) tables: &'a mut Tables,
     pub(super) hot: &'a HotConfig,
     /// Receipt of the command at hand; wall time never goes back.
     pub(super) at: Written,
@@ -55,14 +55,16 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Applies `commands` in order and leaves everything in the transaction.
+    /// Applies `commands` in order and leaves everything in the transaction. `tables` are what
+    /// the last commit left; where this one fails they are worth nothing.
     pub(super) fn run(
         stored: &'a mut dyn Transaction,
+        tables: &'a mut Tables,
         hot: &'a HotConfig,
         commands: &[(Command, Written)],
         is_retry: bool,
     ) -> Result<(Vec<Outcome>, Changes), StoreError> {
-        let mut batch = Self::begin(stored, hot)?;
+        let mut batch = Self::begin(stored, tables, hot)?;
         batch.is_retry = is_retry;
         let mut outcomes = Vec::with_capacity(commands.len());
         for (command, at) in commands {
@@ -78,13 +80,17 @@ impl<'a> Batch<'a> {
         Ok((outcomes, batch.finish()?))
     }
 
-    fn begin(stored: &'a mut dyn Transaction, hot: &'a HotConfig) -> Result<Self, StoreError> {
+    fn begin(
+        stored: &'a mut dyn Transaction,
+        tables: &'a mut Tables,
+        hot: &'a HotConfig,
+    ) -> Result<Self, StoreError> {
         let seq = read::position(&*stored)?;
         let next_user = read::get::<u64>(&*stored, Table::Meta, keys::NEXT_USER)?.unwrap_or(1);
         let wall_ms = read::get::<i64>(&*stored, Table::Meta, keys::WALL_MS)?.unwrap_or(i64::MIN);
         Ok(Self {
             stored,
-            tables: Tables::new(),
+            tables,
             hot,
             at: Written {
                 wall_ms,
@@ -328,6 +334,7 @@ impl<'a> Batch<'a> {
             .remove(&*self.stored, keys::number(number))?;
         self.append(LogEntry::DeleteUser(number))?;
         self.tables.flush(self.stored)?;
+        self.tables.forget_users();
         let prefix = keys::number(number);
         for author in read::follows_of(&*self.stored, number)? {
             self.follows.push(FollowChange {

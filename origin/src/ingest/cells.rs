@@ -1,4 +1,5 @@
-//! A table's records that one transaction works on: each is read once and written once.
+//! A table's records that transactions work on: in each one a record is read once and written
+//! once, and what the last ones worked on is still at hand for the next.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -10,6 +11,8 @@ use crate::store::{Encoder, Snapshot, StoreError, Table, Transaction};
 #[derive(Debug)]
 pub(super) struct Cells<const KEY: usize, R> {
     table: Table,
+    /// Records kept over a flush; beyond, all are forgotten.
+    kept_max: usize,
     cells: HashMap<[u8; KEY], Cell<R>>,
 }
 
@@ -20,9 +23,10 @@ struct Cell<R> {
 }
 
 impl<const KEY: usize, R: Record> Cells<KEY, R> {
-    pub(super) fn new(table: Table) -> Self {
+    pub(super) fn new(table: Table, kept_max: usize) -> Self {
         Self {
             table,
+            kept_max,
             cells: HashMap::new(),
         }
     }
@@ -88,7 +92,12 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
         Ok(cell.record.take())
     }
 
-    /// Writes what changed, in key order (neighbours share pages), and forgets everything.
+    /// Forgets what was not written: somebody else writes the table.
+    pub(super) fn forget(&mut self) {
+        self.cells.clear();
+    }
+
+    /// Writes what changed, in key order (neighbours share pages).
     pub(super) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
         let cells = self.cells.iter();
         let mut changed: Vec<_> = cells.filter(|(_, cell)| cell.changed).collect();
@@ -104,7 +113,15 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
                 None => stored.delete(self.table, key)?,
             }
         }
-        self.cells.clear();
+        if self.cells.len() > self.kept_max {
+            self.cells.clear();
+            // What one large transaction needed is not held for good.
+            self.cells.shrink_to(self.kept_max);
+        } else {
+            for cell in self.cells.values_mut() {
+                cell.changed = false;
+            }
+        }
         Ok(())
     }
 

@@ -11,6 +11,15 @@ use crate::store::record::{
 };
 use crate::store::{StoreError, Table, Transaction};
 
+/// Small records kept between transactions, by table.
+const SMALL: usize = 32_768;
+/// Users' newest interactions (up to 300 bytes) kept between transactions.
+const RECENT: usize = 16_384;
+/// Records of up to some KiB kept between transactions, by table.
+const FEW: usize = 4_096;
+/// Blocks of the row memory kept between transactions.
+const FEW_BLOCKS: usize = 1_024;
+
 /// Everything but `Meta`, `Log` and what is kept of sources.
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -47,28 +56,39 @@ impl Tables {
 
     pub(super) fn new() -> Self {
         Self {
-            dedupe: Cells::new(Table::Dedupe),
-            imports: Cells::new(Table::Imports),
-            items: Cells::new(Table::Items),
-            totals: Cells::new(Table::Totals),
-            hourly: Cells::new(Table::Hourly),
-            users: Cells::new(Table::Users),
-            authors: Cells::new(Table::Authors),
-            recent: Cells::new(Table::Recent),
-            follows: Cells::new(Table::Follows),
-            hides: Cells::new(Table::Hides),
-            seen: Cells::new(Table::Seen),
-            affinity: Cells::new(Table::Affinity),
-            reactions: Cells::new(Table::Reactions),
-            activity: Cells::new(Table::Activity),
-            days: Cells::new(Table::Days),
-            user_ids: Cells::new(Table::UserIds),
-            row_blocks: Cells::new(Table::Rows),
-            row_hashes: Cells::new(Table::Rows),
+            dedupe: Cells::new(Table::Dedupe, 0),
+            imports: Cells::new(Table::Imports, FEW),
+            items: Cells::new(Table::Items, FEW),
+            totals: Cells::new(Table::Totals, SMALL),
+            hourly: Cells::new(Table::Hourly, SMALL),
+            users: Cells::new(Table::Users, SMALL),
+            authors: Cells::new(Table::Authors, SMALL),
+            recent: Cells::new(Table::Recent, RECENT),
+            follows: Cells::new(Table::Follows, 0),
+            hides: Cells::new(Table::Hides, 0),
+            seen: Cells::new(Table::Seen, 0),
+            affinity: Cells::new(Table::Affinity, SMALL),
+            reactions: Cells::new(Table::Reactions, 0),
+            activity: Cells::new(Table::Activity, SMALL),
+            days: Cells::new(Table::Days, FEW),
+            user_ids: Cells::new(Table::UserIds, 0),
+            row_blocks: Cells::new(Table::Rows, FEW_BLOCKS),
+            row_hashes: Cells::new(Table::Rows, 0),
         }
     }
 
-    /// Writes what changed and forgets everything.
+    /// Forgets the records of tables whose keys start with a user number: they are written past
+    /// the cells.
+    pub(super) fn forget_users(&mut self) {
+        self.recent.forget();
+        self.follows.forget();
+        self.hides.forget();
+        self.seen.forget();
+        self.affinity.forget();
+        self.reactions.forget();
+    }
+
+    /// Writes what changed.
     pub(super) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
         self.dedupe.flush(stored)?;
         self.imports.flush(stored)?;

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::batch::Batch;
 use super::queue::{Limits, Queue};
 use super::rewarm::rewarm;
+use super::tables::Tables;
 use super::{Changes, Command, Outcome, SubmitError, Subscriber, WriteError, Written};
 use crate::clock::{Clock, Stopwatch};
 use crate::store::{Store, StoreError, read};
@@ -212,8 +213,9 @@ impl Worker {
     fn run(self) {
         // Runs on a panic too: whoever waits for a reply or for room is told.
         let _stopped = StopOnDrop(&self.shared);
+        let mut tables = Tables::new();
         while let Some(group) = self.shared.queue.take_group() {
-            if let Err(error) = self.commit(group) {
+            if let Err(error) = self.commit(group, &mut tables) {
                 tracing::error!(
                     error = &*error as &dyn std::error::Error,
                     "the writer gives up"
@@ -224,13 +226,13 @@ impl Worker {
     }
 
     /// Commits `group` whole, publishes its changes, replies. An error is for good.
-    fn commit(&self, group: Vec<Queued>) -> Result<(), Arc<StoreError>> {
+    fn commit(&self, group: Vec<Queued>, tables: &mut Tables) -> Result<(), Arc<StoreError>> {
         let (commands, replies): (Vec<_>, Vec<_>) = group
             .into_iter()
             .map(|queued| ((queued.command, queued.at), queued.reply))
             .unzip();
         let stopwatch = Stopwatch::start();
-        match self.attempt(&commands) {
+        match self.attempt(&commands, tables) {
             Ok((outcomes, mut changes)) => {
                 changes.took = stopwatch.elapsed();
                 self.shared
@@ -259,14 +261,25 @@ impl Worker {
     fn attempt(
         &self,
         commands: &[(Command, Written)],
+        tables: &mut Tables,
     ) -> Result<(Vec<Outcome>, Changes), StoreError> {
         let mut attempt = 1_u32;
         loop {
             let mut done = None;
             let result = self.store.write(&mut |transaction| {
-                done = Some(Batch::run(transaction, &self.hot, commands, attempt > 1)?);
+                done = Some(Batch::run(
+                    transaction,
+                    tables,
+                    &self.hot,
+                    commands,
+                    attempt > 1,
+                )?);
                 Ok(())
             });
+            if result.is_err() {
+                // It may have happened or not: what is at hand may not be what is stored.
+                *tables = Tables::new();
+            }
             match (result, done) {
                 (Ok(()), Some(done)) => return Ok(done),
                 (Err(error), _) if attempt < ATTEMPTS_MAX && error.is_retryable() => {

@@ -280,10 +280,23 @@ fn samples() -> Vec<Vec<u8>> {
         RecentEvents::decode(Table::Recent, &recent.encode()).unwrap(),
         recent
     );
+    samples.extend(row_samples());
+    samples.extend([
+        known.encode(),
+        totals.encode(),
+        reaction.encode(),
+        recent.encode(),
+    ]);
+    samples
+}
+
+/// The same of what is kept of rows and sources.
+fn row_samples() -> Vec<Vec<u8>> {
     fn back<R: Record + PartialEq + std::fmt::Debug>(record: &R) -> Vec<u8> {
         assert_eq!(R::decode(Table::Rows, &record.encode()).unwrap(), *record);
         record.encode()
     }
+    let mut samples = Vec::new();
     let mut block = RowBlock::default();
     for (slot, row) in remembered_rows().iter().enumerate().rev() {
         let mut bytes = Encoder::default();
@@ -315,12 +328,6 @@ fn samples() -> Vec<Vec<u8>> {
         called: true,
         rows: 3,
     }));
-    samples.extend([
-        known.encode(),
-        totals.encode(),
-        reaction.encode(),
-        recent.encode(),
-    ]);
     samples
 }
 

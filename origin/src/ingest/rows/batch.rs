@@ -72,6 +72,8 @@ impl Batch<'_> {
             if self.tables.row_blocks.len() + self.tables.row_hashes.len() > MEMORY_CELLS_MAX {
                 self.tables.row_blocks.flush(self.stored)?;
                 self.tables.row_hashes.flush(self.stored)?;
+                self.tables.row_blocks.forget();
+                self.tables.row_hashes.forget();
             }
         }
         outcome.dead += self.bury(batch)?;
