@@ -37,6 +37,11 @@ const FORMATS: [(&str, &str); 7] = [
     ("idle_in_transaction_session_timeout", "0"),
 ];
 
+/// A database of encoding SQL_ASCII takes any bytes for text, and would refuse to send some as
+/// UTF-8. They come as they are; what is not UTF-8 is refused row by row.
+const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE current_setting('server_encoding') = 'SQL_ASCII'";
+
 /// Where a source is and how to get in.
 #[derive(Clone)]
 pub struct Server {
@@ -187,7 +192,7 @@ impl Server {
                 .map(|(name, value)| format!("SET {name} = '{value}';"))
                 .concat();
             let set = format!(
-                "{set}SET statement_timeout = {};",
+                "{set}SET statement_timeout = {};{ANY_BYTES};",
                 STATEMENT_MAX.as_millis()
             );
             let done = client.batch_execute(&set).await;
@@ -275,6 +280,7 @@ impl Server {
         let opening = async {
             let mut client = ReplicationClient::connect_gated(config).await?;
             let system = client.identify_system().await?;
+            client.simple_query(ANY_BYTES).await?;
             Ok((client, system))
         };
         match tokio::time::timeout(self.connect_timeout, opening).await {

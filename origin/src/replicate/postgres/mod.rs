@@ -86,7 +86,8 @@ async fn prepare(context: &SourceContext) -> Result<Ready, PgError> {
     let pool = Pool::new(server.clone());
     let mut checkpoints = Checkpoints::read(context)?;
     let mut entries = entries(context, &checkpoints)?;
-    let session = pool.session().await?;
+    // Not from the pool: that would say that none is free instead of why there is none.
+    let session = server.connect().await?;
     context.metrics.connected(true);
     let plans: Vec<_> = entries.iter().map(|entry| &entry.plan).collect();
     let catalogue = check::Catalogue::read(&server, &session, &plans).await?;
