@@ -65,6 +65,29 @@ impl Watched {
     /// # Panics
     /// Where nothing is there to be signalled.
     pub fn signal(&self, signal: &str) {
+        if signal == "KILL" {
+            self.end(signal);
+        } else {
+            self.send(signal);
+        }
+    }
+
+    /// Sends a signal that ends the processes, and returns when they are gone.
+    ///
+    /// # Panics
+    /// Where nothing is there to be signalled, or is still there after 30 s.
+    pub fn end(&self, signal: &str) {
+        let signalled = self.send(signal);
+        eventually("the processes are gone", Duration::from_secs(30), || {
+            // A zombie has no executable any more, and holds no lock.
+            signalled
+                .iter()
+                .all(|exe| exe.read_link().is_err())
+                .then_some(())
+        });
+    }
+
+    fn send(&self, signal: &str) -> Vec<PathBuf> {
         let group = self.0.id().to_string();
         let listing = Command::new("ps")
             .args(["-eo", "pid=,pgid=,comm="])
@@ -86,19 +109,7 @@ impl Watched {
             }
         }
         assert!(!signalled.is_empty(), "no process to signal");
-        if signal == "KILL" {
-            eventually(
-                "the killed processes are gone",
-                Duration::from_secs(10),
-                || {
-                    // A zombie has no executable any more, and holds no lock.
-                    signalled
-                        .iter()
-                        .all(|exe| exe.read_link().is_err())
-                        .then_some(())
-                },
-            );
-        }
+        signalled
     }
 }
 
@@ -127,8 +138,16 @@ impl Origin {
     /// Starts an origin on the store in `data`, with further arguments of `serve`.
     #[must_use]
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut origin = Self::stopped(data, arguments);
+        origin.run();
+        origin
+    }
+
+    /// One that does not run yet.
+    #[must_use]
+    pub fn stopped(data: &Path, arguments: &[&str]) -> Self {
         let (port, admin_port) = (free_port(), free_port());
-        let mut origin = Self {
+        Self {
             data: data.to_owned(),
             url: format!("http://127.0.0.1:{port}"),
             admin_url: format!("http://127.0.0.1:{admin_port}"),
@@ -139,9 +158,7 @@ impl Origin {
             port,
             admin_port,
             process: None,
-        };
-        origin.run();
-        origin
+        }
     }
 
     /// Starts the process (again), on the same ports, and waits until it answers.
@@ -186,6 +203,13 @@ impl Origin {
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.signal("KILL");
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.end("TERM");
         }
     }
 

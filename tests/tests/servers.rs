@@ -402,3 +402,20 @@ fn the_proxy_cuts_after_so_many_bytes_and_passes_ends_on() {
     assert_eq!((through, after.cut - before.cut), (6, 1));
     ping(&connect(&proxy)).unwrap();
 }
+
+#[test]
+fn the_proxy_changes_what_servers_say_until_that_is_done() {
+    let proxy = FaultProxy::start(echo());
+    proxy.tamper(|said| {
+        said[0] = b'X';
+        true
+    });
+    let mut stream = connect(&proxy);
+    let mut heard = [0; 4];
+    for expected in [b"Xing", b"ping"] {
+        stream.write_all(b"ping").unwrap();
+        stream.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, expected);
+        assert!(proxy.tampered());
+    }
+}

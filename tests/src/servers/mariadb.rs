@@ -171,6 +171,11 @@ impl MariaDb {
         Session::start(Dialect::MariaDb, &client)
     }
 
+    /// Gives the next start other arguments of [`MariaDbConfig::arguments`].
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.config.arguments = arguments.iter().map(|&one| one.to_owned()).collect();
+    }
+
     /// Stops and starts it on the same port.
     pub fn restart(&mut self, how: Stop) {
         self.stop(how);

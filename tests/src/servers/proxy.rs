@@ -60,7 +60,12 @@ struct State {
     stall: Option<Stall>,
     /// Bytes until everything is cut.
     budget: Option<u64>,
+    /// Changes what servers say.
+    tamper: Option<Tamper>,
 }
+
+/// Looks at what a server says as it comes, and may change it. True = it is done.
+type Tamper = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
 
 #[derive(Clone, Copy)]
 enum Stall {
@@ -137,6 +142,18 @@ impl FaultProxy {
     pub fn resume(&self) {
         self.shared.state().stall = None;
         self.shared.changed.notify_all();
+    }
+
+    /// Lets `tamper` change what servers send to clients, piece by piece as it arrives, until it
+    /// returns true.
+    pub fn tamper(&self, tamper: impl FnMut(&mut [u8]) -> bool + Send + 'static) {
+        self.shared.state().tamper = Some(Box::new(tamper));
+    }
+
+    /// Whether the last tampering is done.
+    #[must_use]
+    pub fn tampered(&self) -> bool {
+        self.shared.state().tamper.is_none()
     }
 
     /// Whether new connections are reset at once.
@@ -216,6 +233,14 @@ impl Shared {
         passed
     }
 
+    /// Changes what the server says where somebody wants that.
+    fn distort(&self, said: &mut [u8]) {
+        let mut state = self.state();
+        if state.tamper.as_mut().is_some_and(|tamper| tamper(said)) {
+            state.tamper = None;
+        }
+    }
+
     /// Cuts everything where the budget is used up.
     fn spend(&self) {
         let mut state = self.state();
@@ -283,6 +308,9 @@ fn forward(link: &Link, from: &TcpStream, to: &TcpStream, shared: &Shared, count
             Ok(read @ 1..) => read,
             _ => break,
         };
+        if std::ptr::eq(count, &shared.down) {
+            shared.distort(&mut buffer[..read]);
+        }
         let passed = shared.pass(link, read);
         // Counted first: who has received them finds them counted.
         count.fetch_add(passed as u64, Ordering::SeqCst);

@@ -2,6 +2,7 @@
 //! database itself says every aggregate should be.
 
 mod counts;
+mod operator;
 mod traffic;
 
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ use std::fmt::Write as _;
 use crate::servers::{MariaDb, Postgres, Session};
 
 pub use counts::Counts;
+pub use operator::{Case, Operator, Said, Settled, fixes, together};
 pub use traffic::{Rng, Traffic};
 
 /// Posts of the shop at the start; ids from 1.
@@ -80,35 +82,39 @@ impl Database {
         if let Self::MariaDb(server) = self {
             server.sql("create database if not exists shop");
         }
-        let mut session = self.connect();
-        for statement in self.dialect().schema() {
+        self.dialect().fill(&mut self.connect(), interactions);
+    }
+}
+
+impl Dialect {
+    /// Makes the shop's tables in the session's database, with [`POSTS`] posts and
+    /// `interactions` rows of [`PEOPLE`].
+    pub fn fill(self, session: &mut Session, interactions: u64) {
+        for statement in self.schema() {
             session.sql(statement);
         }
-        let dialect = self.dialect();
-        let created = dialect.moment("seq * 60");
+        let created = self.moment("seq * 60");
         session.sql(&format!(
             "insert into posts (id, author_id, title, picture, created_at) \
              select seq, 1 + seq * 7 % {PEOPLE}, concat('Post ', seq), {}, {created} from {}",
-            dialect.noise("seq"),
-            dialect.series(POSTS),
+            self.noise("seq"),
+            self.series(POSTS),
         ));
         session.sql(&format!(
             "insert into follows (user_id, author_id, created_at) \
              select 1 + seq % {PEOPLE}, 1 + seq * 13 % {PEOPLE}, {created} from {} where seq % 3 = 0",
-            dialect.series(300),
+            self.series(300),
         ));
         if interactions > 0 {
             session.sql(&format!(
                 "insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
                  select seq, 1 + seq * 31 % {PEOPLE}, 1 + seq * 17 % {POSTS}, seq % 6, null, {} from {}",
-                dialect.moment("seq * 37 % 1000000"),
-                dialect.series(interactions),
+                self.moment("seq * 37 % 1000000"),
+                self.series(interactions),
             ));
         }
     }
-}
 
-impl Dialect {
     /// `seq` from 1 to `n`, for `from`.
     #[must_use]
     pub fn series(self, n: u64) -> String {
@@ -176,7 +182,12 @@ impl Dialect {
 /// The mapping of the shop at `url`; `options` are further lines of the source.
 #[must_use]
 pub fn mapping(dialect: Dialect, url: &str, options: &str) -> String {
-    let schema = dialect.schema_name();
+    mapping_in(dialect.schema_name(), url, options)
+}
+
+/// The same where the tables are in another schema (PostgreSQL) or database (MariaDB).
+#[must_use]
+pub fn mapping_in(schema: &str, url: &str, options: &str) -> String {
     let mut kinds = String::from("case kind");
     for (number, kind) in KINDS.iter().enumerate() {
         let _ = write!(kinds, " when {number} then '{kind}'");

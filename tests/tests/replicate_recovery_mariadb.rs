@@ -1,0 +1,216 @@
+//! MariaDB that restarts, begins its log anew, goes quiet or says nonsense is followed exactly
+//! or not at all.
+
+use std::time::Duration;
+
+use edgewise_tests::http::eventually;
+use edgewise_tests::servers::{FaultProxy, MariaDb, Session, Stop};
+use edgewise_tests::shop::{Dialect, Operator, Settled, mapping_in, together};
+
+const MARIA: Dialect = Dialect::MariaDb;
+const ROWS: u64 = 600;
+
+struct Shop {
+    name: &'static str,
+    server_id: u32,
+    session: Session,
+}
+
+impl Shop {
+    fn new(server: &MariaDb, name: &'static str, server_id: u32) -> Self {
+        server.sql(&format!("create database {name}"));
+        let mut shop = Self::open(server, name, server_id);
+        MARIA.fill(&mut shop.session, ROWS);
+        shop
+    }
+
+    fn open(server: &MariaDb, name: &'static str, server_id: u32) -> Self {
+        let mut session = server.connect();
+        session.sql(&format!("use {name}; set time_zone = '+00:00'"));
+        Self {
+            name,
+            server_id,
+            session,
+        }
+    }
+
+    fn followed(&mut self, server: &MariaDb, port: u16, options: &str) -> Operator {
+        let options = format!("server_id = {}\n{options}", self.server_id);
+        let url = format!("{}?sslmode=disable", server.url_at(port, self.name));
+        let mut operator =
+            Operator::following(&mapping_in(self.name, &url, &options), &[MariaDb::PASSWORD]);
+        operator.exact(MARIA, &mut self.session, Settled::InOrder);
+        operator
+    }
+
+    fn write(&mut self) {
+        let now = MARIA.moment("7000");
+        self.session.sql(&format!(
+            "insert into interactions select m + seq, 1 + seq % 90, 1 + seq % 190, seq % 6, null, {now} \
+             from seq_1_to_40, (select max(id) as m from interactions) as top; \
+             update interactions set kind = (kind + 1) % 6 where id % 31 = 0; \
+             delete from interactions where id % 97 = 5"
+        ));
+    }
+
+    #[track_caller]
+    fn is_exact(&mut self, operator: &mut Operator) {
+        self.write();
+        operator.exact(MARIA, &mut self.session, Settled::InOrder);
+    }
+}
+
+/// Backups from within the log go on.
+fn backups(server: &MariaDb) {
+    let mut shop = Shop::new(server, "backups", 201);
+    let mut operator = shop.followed(server, server.port, "");
+    let copy = operator.dir().join("copy").to_string_lossy().into_owned();
+    shop.write();
+    let _ = operator.edgewise(&["backup", "--to", &copy]).succeeded();
+    shop.is_exact(&mut operator);
+    operator.origin.stop();
+    shop.session.sql("flush binary logs");
+    shop.write();
+    // Nothing is acknowledged to a MariaDB server: what it kept can be read again.
+    let _ = operator
+        .edgewise(&["restore", "--from", &copy, "--force"])
+        .succeeded();
+    operator.origin.run();
+    shop.is_exact(&mut operator);
+}
+
+fn stalled(server: &MariaDb) {
+    let mut shop = Shop::new(server, "stalled", 202);
+    let proxy = FaultProxy::start(server.port);
+    let options = "heartbeat_ms = 300\nconnect_timeout_ms = 1000";
+    let mut operator = shop.followed(server, proxy.port, options);
+    let before = proxy.counts().accepted;
+    proxy.stall();
+    shop.write();
+    eventually("it connects again", Duration::from_secs(40), || {
+        (proxy.counts().accepted > before).then_some(())
+    });
+    proxy.resume();
+    shop.is_exact(&mut operator);
+}
+
+/// What the server says is not what it should be. A changed value can only be told by the
+/// event's checksum.
+fn corrupt(server: &MariaDb) {
+    const VALUE: i64 = 0x0123_4567_89ab;
+    let mut shop = Shop::new(server, "corrupt", 203);
+    let proxy = FaultProxy::start(server.port);
+    let mut operator = shop.followed(server, proxy.port, "heartbeat_ms = 500");
+    let found =
+        |said: &[u8], what: &[u8]| said.windows(what.len()).position(|window| window == what);
+    type Tamper = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
+    let value = move |said: &mut [u8]| {
+        found(said, &VALUE.to_le_bytes()).is_some_and(|at| {
+            said[at] ^= 1;
+            true
+        })
+    };
+    let name = move |said: &mut [u8]| {
+        found(said, b"corrupt\0\x0cinteractions\0").is_some_and(|at| {
+            said[at + 10] = b'I';
+            true
+        })
+    };
+    // The packet's number, right before its status and the event's time.
+    let packet = move |said: &mut [u8]| {
+        let now = u32::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+        (now - 5..=now).any(|second| {
+            let status = [[0].as_slice(), &second.to_le_bytes()].concat();
+            let Some(at) = found(said, &status).filter(|at| *at >= 4) else {
+                return false;
+            };
+            said[at - 1] ^= 0x40;
+            true
+        })
+    };
+    let distortions: Vec<(&str, Tamper)> = vec![
+        ("another value", Box::new(value)),
+        ("another table", Box::new(name)),
+        ("a packet out of order", Box::new(packet)),
+    ];
+    for (what, distortion) in distortions {
+        let before = proxy.counts().accepted;
+        proxy.tamper(distortion);
+        eventually(what, Duration::from_secs(30), || {
+            shop.session.sql(&format!(
+                "insert into interactions values ({VALUE}, 1, 1, 3, null, {}); \
+                 delete from interactions where id = {VALUE}",
+                MARIA.moment("1")
+            ));
+            proxy.tampered().then_some(())
+        });
+        operator.wait(what, |_| (proxy.counts().accepted > before).then_some(()));
+        operator.catch_up(MARIA, &mut shop.session);
+    }
+    shop.is_exact(&mut operator);
+}
+
+/// A table is dropped and comes back; a mapped column goes.
+fn tables_that_change(server: &MariaDb) {
+    let mut shop = Shop::new(server, "changing", 204);
+    let mut operator = shop.followed(server, server.port, "");
+    let entry = "changing.interactions->events";
+    shop.session
+        .sql("alter table interactions drop column kind");
+    shop.session.sql(&format!(
+        "insert into interactions (id, user_id, post_id, created_at) values (9001, 1, 1, {})",
+        MARIA.moment("1")
+    ));
+    operator.table_stops(entry, &["kind"]);
+    shop.session
+        .sql("update posts set title = 'After' where id = 3");
+    operator.catch_up(MARIA, &mut shop.session);
+    shop.session
+        .sql("alter table interactions add column kind smallint not null default 3");
+    operator.resync(Some("changing.interactions"));
+    shop.is_exact(&mut operator);
+}
+
+/// The server is restarted, then begins its log anew.
+fn log_begun_anew(server: &mut MariaDb) {
+    let mut operator = {
+        let mut shop = Shop::new(server, "anew", 205);
+        let operator = shop.followed(server, server.port, "");
+        shop.write();
+        operator
+    };
+    server.restart(Stop::Kill);
+    let mut shop = Shop::open(server, "anew", 205);
+    shop.is_exact(&mut operator);
+    operator.origin.stop();
+    shop.write();
+    shop.session.sql("reset master");
+    for _ in 0..3 {
+        shop.session.sql("flush binary logs");
+        shop.write();
+    }
+    operator.origin.run();
+    operator.says(&["binlog", "edgewise replicate resync"]);
+    operator.resync(None);
+    shop.is_exact(&mut operator);
+}
+
+#[test]
+fn mariadb_is_followed_exactly_or_not_at_all() {
+    let Some(mut server) = MariaDb::start() else {
+        return;
+    };
+    {
+        let server = &server;
+        together(vec![
+            ("backups", Box::new(|| backups(server))),
+            (
+                "tables that change",
+                Box::new(|| tables_that_change(server)),
+            ),
+            ("stalled", Box::new(|| stalled(server))),
+            ("corrupt", Box::new(|| corrupt(server))),
+        ]);
+    }
+    log_begun_anew(&mut server);
+}
