@@ -11,6 +11,7 @@ mod outage;
 mod parity;
 mod purity;
 mod replicate;
+mod replicate_bad_source;
 mod rules;
 mod servers;
 mod site;
