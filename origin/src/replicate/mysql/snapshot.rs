@@ -7,6 +7,7 @@ use super::catalog::{self, ColumnInfo, Table, quote};
 use super::client::{Client, Target};
 use super::error::MysqlError;
 use super::page::{Key, after, key, placeholder, plain, select};
+use super::segments::{MAX_SEGMENTS, Segment, segments};
 use super::start::{checkpoint, missing};
 use super::tables::{Entry, Tables};
 use super::{copied_checkpoint, copy_checkpoint};
@@ -25,34 +26,38 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Segments of a table at most; each has a checkpoint.
-const MAX_SEGMENTS: usize = 64;
-
-/// Segments for each that is copied at once, so that an uneven one does not keep the others.
-const SEGMENTS_PER_WORKER: usize = 4;
-
 /// Rows between two looks at the rate and at the stop signal.
 const STRIDE_ROWS: u32 = 1_000;
 
-/// A range of keys: above `from` (not included), up to `to` (included).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Segment {
-    from: Option<String>,
-    to: Option<String>,
-}
-
-/// How far a segment is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// How far a segment is; cheap to clone, since every row has one.
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Progress {
     /// The last key that is applied.
+    last: Arc<[Key]>,
+    rows: u64,
+    done: bool,
+}
+
+/// [`Progress`] as its checkpoint holds it.
+#[derive(Serialize, Deserialize)]
+struct StoredProgress {
     last: Vec<Key>,
     rows: u64,
     done: bool,
 }
 
+impl From<StoredProgress> for Progress {
+    fn from(StoredProgress { last, rows, done }: StoredProgress) -> Self {
+        let last = last.into();
+        Self { last, rows, done }
+    }
+}
+
 impl Position for Progress {
     fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("progress is plain data")
+        let Self { last, rows, done } = self.clone();
+        let last = last.to_vec();
+        serde_json::to_vec(&StoredProgress { last, rows, done }).expect("progress is plain data")
     }
 }
 
@@ -182,53 +187,6 @@ fn refused(table: &Table, problem: String) -> MysqlError {
     }
 }
 
-/// Ranges of equal width where the key is one integer, else one range.
-async fn segments(
-    context: &SourceContext,
-    client: &mut Client,
-    table: &Table,
-    key: &[ColumnInfo],
-) -> Result<Vec<Segment>, MysqlError> {
-    let [column] = key else {
-        return Ok(vec![Segment::default()]);
-    };
-    if !column.is_integer() {
-        return Ok(vec![Segment::default()]);
-    }
-    let column = quote(&column.name);
-    let sql = format!(
-        "SELECT MIN({column}), MAX({column}) FROM {}",
-        table.name.quoted()
-    );
-    let row = client.row(&sql).await?;
-    let ends = row.and_then(|row| {
-        Some((
-            row.maybe(0)?.parse::<i128>().ok()?,
-            row.maybe(1)?.parse::<i128>().ok()?,
-        ))
-    });
-    let Some((least, most)) = ends else {
-        return Ok(vec![Segment::default()]);
-    };
-    let options = &context.config.snapshot;
-    let pages = (most - least) / i128::from(options.chunk_rows.max(1)) + 1;
-    let count = options.parallel.max(1) * SEGMENTS_PER_WORKER;
-    let count = pages.min(count.min(MAX_SEGMENTS) as i128).max(1);
-    Ok(split(least, most, count))
-}
-
-/// `count` ranges over `least..=most`; the first and the last are open, for rows that came since.
-fn split(least: i128, most: i128, count: i128) -> Vec<Segment> {
-    let width = (most - least) / count;
-    let bound = |index: i128| (least + width * index).to_string();
-    (0..count)
-        .map(|index| Segment {
-            from: (index > 0).then(|| bound(index)),
-            to: (index + 1 < count).then(|| bound(index + 1)),
-        })
-        .collect()
-}
-
 /// Copies the segments, some at once; false when it was told to stop.
 async fn run(copy: &Arc<Copy>, entry: &mut Entry) -> Result<bool, SourceError> {
     let parallel = copy.context.config.snapshot.parallel.clamp(1, 16);
@@ -288,11 +246,13 @@ impl Copy {
         let name = copy_checkpoint(self.plan.name(), Some(index));
         let stored = checkpoint(&self.context, &name)?;
         let mut progress: Progress = match &stored {
-            Some(bytes) => serde_json::from_slice(bytes).map_err(|_| MysqlError::Table {
-                table: self.table.name.to_string(),
-                problem: format!("the checkpoint {name} cannot be read"),
-                remedy: "run `edgewise replicate resync --table` for it".to_owned(),
-            })?,
+            Some(bytes) => serde_json::from_slice::<StoredProgress>(bytes)
+                .map(Progress::from)
+                .map_err(|_| MysqlError::Table {
+                    table: self.table.name.to_string(),
+                    problem: format!("the checkpoint {name} cannot be read"),
+                    remedy: "run `edgewise replicate resync --table` for it".to_owned(),
+                })?,
             None => Progress::default(),
         };
         self.rows.fetch_add(progress.rows, Ordering::Relaxed);
@@ -475,26 +435,4 @@ async fn moves(context: &SourceContext, moves: Vec<Move>) -> Result<(), SourceEr
     }
     applier.flush().await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn segments_cover_every_key_once(
-            least in any::<i64>(), span in 0i128..1 << 64, count in 1i128..64, key: i64,
-        ) {
-            let least = i128::from(least);
-            let key = i128::from(key);
-            let covering = split(least, least + span, count.min(span + 1)).into_iter().filter(|s| {
-                let number = |text: &String| text.parse::<i128>().unwrap();
-                s.from.as_ref().is_none_or(|from| key > number(from))
-                    && s.to.as_ref().is_none_or(|to| key <= number(to))
-            });
-            prop_assert_eq!(covering.count(), 1);
-        }
-    }
 }

@@ -7,7 +7,7 @@ use super::error::MysqlError;
 use super::gtid::GtidSet;
 use super::position::{BinlogPosition, File, Identity};
 use super::tables::Tables;
-use super::{STREAM, stopped_checkpoint, stream};
+use super::{STREAM, dump, stopped_checkpoint, stream};
 use crate::ingest::rows::Move;
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::mapping::Column;
@@ -49,6 +49,8 @@ pub(super) async fn start(
     };
     let tables = tables(context, target, client, &mut applier).await?;
     if is_first {
+        // What would fail after hours of copying fails now.
+        dump::probe(context, target, &position).await?;
         tracing::info!(source = name, %position, "following starts here");
         applier.advance(position.clone(), None).await?;
     }

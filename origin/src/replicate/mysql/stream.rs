@@ -1,6 +1,7 @@
 //! Follows the binlog: events in order, rows to the applier, positions after them.
 
 use super::client::{Client, Target};
+use super::dump::{self, DumpError, Request};
 use super::error::MysqlError;
 use super::event::{self, Query, kind};
 use super::gtid::GtidSet;
@@ -10,10 +11,9 @@ use super::tables::{Known, Tables};
 use super::wire::Malformed;
 use crate::replicate::apply::Applier;
 use crate::replicate::supervise::{SourceContext, SourceError};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
+use mysql_async::BinlogStream;
 use mysql_async::binlog::events::Event;
-use mysql_async::{BinlogStream, BinlogStreamRequest, GnoInterval, Sid};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -94,7 +94,10 @@ impl<'c> Stream<'c> {
             events,
             rows,
         });
-        let server_id = context.config.server_id.unwrap_or_else(random_server_id);
+        let server_id = context
+            .config
+            .server_id
+            .unwrap_or_else(dump::random_server_id);
         Self {
             context,
             target,
@@ -132,7 +135,7 @@ impl<'c> Stream<'c> {
         let mut deadline = Box::pin(tokio::time::sleep(silence));
         loop {
             // Without a timer while events are there: they come by the hundred thousand.
-            if let Some(event) = next(stream).now_or_never() {
+            if let Some(event) = dump::next(stream).now_or_never() {
                 self.event(event).await?;
                 continue;
             }
@@ -141,7 +144,7 @@ impl<'c> Stream<'c> {
                 .reset(tokio::time::Instant::now() + silence);
             loop {
                 tokio::select! {
-                    event = next(stream) => {
+                    event = dump::next(stream) => {
                         self.event(event).await?;
                         break;
                     }
@@ -181,54 +184,25 @@ impl<'c> Stream<'c> {
         BinlogPosition::committed(Arc::clone(&self.file), self.offset, self.gtids.clone())
     }
 
-    /// Asks the server for its binlog from the position on.
     async fn open(&self) -> Result<BinlogStream, MysqlError> {
-        let mut client = self.target.connect().await?;
-        let nanos = u128::from(self.context.config.heartbeat_ms.max(1)) * 1_000_000;
-        client
-            .run(&format!("SET @master_heartbeat_period = {nanos}"))
-            .await?;
-        // MariaDB sends its own events (compressed rows) only to those who know them.
-        client.run("SET @mariadb_slave_capability = 4").await?;
-        let mut request = BinlogStreamRequest::new(self.server_id);
-        match &self.gtids {
-            Some(set) => {
-                let sids = set.sources().map(|(uuid, ranges)| {
-                    let ranges = ranges
-                        .iter()
-                        .map(|(first, last)| GnoInterval::new(*first, last + 1));
-                    Sid::new(uuid).with_intervals(ranges.collect())
-                });
-                request = request.with_gtid().with_gtid_set(sids.collect::<Vec<_>>());
-            }
-            None => {
-                request = request
-                    .with_filename(self.file.name.as_bytes())
-                    .with_pos(self.offset);
-            }
-        }
-        client
-            .conn
-            .get_binlog_stream(request)
-            .await
-            .map_err(|error| self.dump_error(error))
+        let request = Request {
+            position: &self.position(),
+            server_id: self.server_id,
+            to_the_end: false,
+        };
+        dump::open(self.context, self.target, request).await
     }
 
     fn dump_error(&self, error: mysql_async::Error) -> MysqlError {
-        let position = self.position().to_string();
-        let Target { host, user, .. } = self.target;
-        MysqlError::dump(host, user, self.server_id, &position, error)
+        dump::refused(self.target, self.server_id, &self.position(), error)
     }
 
-    async fn event(
-        &mut self,
-        event: Result<Option<Event>, MysqlStreamError>,
-    ) -> Result<(), SourceError> {
+    async fn event(&mut self, event: Result<Option<Event>, DumpError>) -> Result<(), SourceError> {
         let event = match event {
             Ok(Some(event)) => event,
             Ok(None) => return Err(self.corrupt("the server ended the stream").into()),
-            Err(MysqlStreamError::Client(error)) => return Err(self.dump_error(error).into()),
-            Err(MysqlStreamError::Panic) => {
+            Err(DumpError::Client(error)) => return Err(self.dump_error(error).into()),
+            Err(DumpError::Panic) => {
                 return Err(self.corrupt("the event could not be parsed").into());
             }
         };
@@ -463,31 +437,9 @@ impl<'c> Stream<'c> {
 /// The number of rows events that only end a statement.
 const DUMMY_TABLE: u64 = 0x00ff_ffff;
 
-/// A replica number that is free with near certainty; a fixed one is `server_id` of the source.
-fn random_server_id() -> u32 {
-    0x4000_0000 | (rand::random::<u32>() >> 2)
-}
-
 /// Ends when the source is told to stop, or nobody is left who could tell it.
 async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Why there is no next event.
-enum MysqlStreamError {
-    Client(mysql_async::Error),
-    Panic,
-}
-
-/// The next event. The client's parser trusts lengths it is sent and panics on corrupt ones:
-/// that is an error like any other here.
-async fn next(stream: &mut BinlogStream) -> Result<Option<Event>, MysqlStreamError> {
-    match AssertUnwindSafe(stream.next()).catch_unwind().await {
-        Ok(Some(Ok(event))) => Ok(Some(event)),
-        Ok(Some(Err(error))) => Err(MysqlStreamError::Client(error)),
-        Ok(None) => Ok(None),
-        Err(_) => Err(MysqlStreamError::Panic),
-    }
 }
 
 /// Which server this is.

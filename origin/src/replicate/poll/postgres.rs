@@ -113,11 +113,9 @@ fn statement(table: &PollTable, from: &From, limit: u32) -> String {
         .iter()
         .map(|column| format!("{}::text", quote(&column.name)));
     let selected: Vec<String> = selected.chain(texts).collect();
-    let order: Vec<String> = table
-        .order
-        .iter()
-        .map(|column| quote(&column.name))
-        .collect();
+    // With their table: a bare name would mean the text that is selected under it.
+    let order = table.order.iter();
+    let order: Vec<String> = order.map(|c| format!("t.{}", quote(&c.name))).collect();
     let value = |(index, column): (usize, &OrderColumn)| {
         format!("${}::text::{}", index + 1, column.type_name)
     };
@@ -135,7 +133,7 @@ fn statement(table: &PollTable, from: &From, limit: u32) -> String {
         .first()
         .map_or(String::new(), |name| format!(" AND {name} IS NOT NULL"));
     format!(
-        "SELECT {} FROM {} WHERE {condition}{not_null} ORDER BY {} LIMIT {limit}",
+        "SELECT {} FROM {} AS t WHERE {condition}{not_null} ORDER BY {} LIMIT {limit}",
         selected.join(", "),
         table.quoted,
         order.join(", ")
@@ -144,4 +142,40 @@ fn statement(table: &PollTable, from: &From, limit: u32) -> String {
 
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicate::config::TableConfig;
+    use crate::replicate::mapping::{Column, TablePlan};
+
+    #[test]
+    fn pages_are_in_the_order_of_the_columns_not_of_their_text() {
+        let config: TableConfig =
+            toml::from_str("table = 'public.users'\nto = 'users'\nid = 'id'\nwatermark = 'at'")
+                .unwrap();
+        let column = |name: &str, of: &str| Column {
+            name: name.to_owned(),
+            type_name: of.to_owned(),
+            is_key: name == "id",
+            nullable: Some(false),
+        };
+        let columns = vec![column("id", "bigint"), column("at", "timestamptz")];
+        let plan = TablePlan::compile(&config).unwrap();
+        let described = Described {
+            quoted: "\"public\".\"users\"".to_owned(),
+            columns,
+            indexes: Vec::new(),
+        };
+        let table = super::super::source::bind(&plan, described).unwrap();
+        let cursor = Cursor(["2026-11-21".to_owned(), "7".to_owned()].into());
+        assert_eq!(
+            statement(&table, &From::After(cursor), 10),
+            "SELECT \"id\"::text, \"at\"::text, \"id\"::text FROM \"public\".\"users\" AS t WHERE \
+             t.\"at\" >= $1::text::timestamptz AND ((t.\"at\" > $1::text::timestamptz) OR \
+             (t.\"at\" = $1::text::timestamptz AND t.\"id\" > $2::text::bigint)) AND \
+             t.\"at\" IS NOT NULL ORDER BY t.\"at\", t.\"id\" LIMIT 10"
+        );
+    }
 }

@@ -114,7 +114,7 @@ impl Source {
     }
 }
 
-fn bind(plan: &TablePlan, described: Described) -> Result<PollTable, PollError> {
+pub(super) fn bind(plan: &TablePlan, described: Described) -> Result<PollTable, PollError> {
     let Described {
         quoted,
         columns,
