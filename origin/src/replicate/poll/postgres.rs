@@ -172,7 +172,7 @@ mod tests {
         let cursor = Cursor(["2026-11-21".to_owned(), "7".to_owned()].into());
         assert_eq!(
             statement(&table, &From::After(cursor), 10),
-            "SELECT \"id\"::text, \"at\"::text, \"id\"::text FROM \"public\".\"users\" AS t WHERE \
+            "SELECT \"id\"::text, \"at\"::text, \"at\"::text, \"id\"::text FROM \"public\".\"users\" AS t WHERE \
              t.\"at\" >= $1::text::timestamptz AND ((t.\"at\" > $1::text::timestamptz) OR \
              (t.\"at\" = $1::text::timestamptz AND t.\"id\" > $2::text::bigint)) AND \
              t.\"at\" IS NOT NULL ORDER BY t.\"at\", t.\"id\" LIMIT 10"
