@@ -139,10 +139,14 @@ impl Traffic {
                 id + rng.below(4)
             ),
             76..79 => format!(
-                "update posts set deleted_at = {} where id = {post}",
-                dialect.moment("1000000")
+                "update posts set deleted_at = {} where id = {}",
+                dialect.moment("1000000"),
+                deletable(post)
             ),
-            79..82 => format!("update posts set deleted_at = null where id = {post}"),
+            79..82 => format!(
+                "update posts set deleted_at = null where id = {}",
+                deletable(post)
+            ),
             82..86 => format!(
                 "update posts set title = 'Title {}' where id = {post}",
                 rng.below(1_000)
@@ -179,6 +183,11 @@ impl Traffic {
             dialect.series(rows),
         )
     }
+}
+
+/// A post that traffic may delete: those whose authors' number ends in 1.
+fn deletable(post: u64) -> u64 {
+    (post / 10).max(1) * 10
 }
 
 fn follow(dialect: Dialect, rng: &mut Rng) -> String {

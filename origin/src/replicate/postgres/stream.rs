@@ -4,6 +4,7 @@
 //! the server is told), the applier's own work, silence that lasts too long. It never waits for
 //! the store without passing acknowledgements on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,9 +22,10 @@ use super::pool::Pool;
 use super::position::{Lsn, PgPosition, Replay, Within};
 use super::reread::read_again;
 use super::tables::{At, Bound, Effect, Entry, Relations};
-use crate::ingest::rows::{DeadLetter, RowChange, RowKey, TableId};
+use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::supervise::SourceContext;
+use crate::store::read;
 
 /// PostgreSQL's epoch, 2000-01-01, in Unix ms.
 const EPOCH_MS: i64 = 946_684_800_000;
@@ -36,6 +38,9 @@ const SILENCE_MIN: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(600);
 /// How long a stop waits for the last batch.
 const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Rows that updates took away, noted at most; beyond, every patch waits for the store.
+const GONE_MAX: usize = 10_000;
 
 /// What others read of the stream.
 #[derive(Default)]
@@ -87,6 +92,8 @@ pub struct Stream<'a> {
     idle: Option<Lsn>,
     idle_at: Instant,
     progress: Arc<Progress>,
+    /// Rows that updates took away and whose removal may not be durable yet.
+    gone: HashSet<(TableId, RowKey)>,
     /// Changes of the row at hand; kept for its memory.
     changes: Vec<(RowChange, Option<DeadLetter>)>,
 }
@@ -132,6 +139,7 @@ impl<'a> Stream<'a> {
             idle: None,
             idle_at: Instant::now(),
             progress,
+            gone: HashSet::new(),
             changes: Vec::new(),
         })
     }
@@ -335,9 +343,20 @@ impl<'a> Stream<'a> {
                 if self.counts()? {
                     let mut changes = std::mem::take(&mut self.changes);
                     for table in self.tables_of(relation)?.iter() {
-                        let effect = table.update(old, new, self.at(), &mut changes)?;
-                        if let Effect::ReadAgain { key, values } = effect {
-                            changes.extend(self.again(table, key, &values).await?);
+                        match table.update(old, new, self.at(), &mut changes)? {
+                            Effect::Changes => self.note_gone(&changes),
+                            Effect::ReadAgain { key, values } => {
+                                changes.extend(self.again(table, key, &values).await?);
+                            }
+                            Effect::Patched { values } => {
+                                let key = changes.last().map(|(change, _)| change.key);
+                                if let Some(key) = key
+                                    && !self.is_remembered(table.id, key).await?
+                                {
+                                    changes.pop();
+                                    changes.extend(self.again(table, Some(key), &values).await?);
+                                }
+                            }
                         }
                     }
                     self.push(changes).await?;
@@ -416,6 +435,34 @@ impl<'a> Stream<'a> {
         }
         self.changes = changes;
         Ok(())
+    }
+
+    /// Notes a row that an update took away (soft deletion, filter, contract): until that is
+    /// durable the store still remembers it.
+    fn note_gone(&mut self, changes: &[(RowChange, Option<DeadLetter>)]) {
+        if let Some((change, _)) = changes.last()
+            && change.op == RowOp::Remove
+            && self.gone.len() < GONE_MAX
+        {
+            self.gone.insert((change.table, change.key));
+        }
+    }
+
+    /// Whether the store will remember the row when what comes next is applied. A row that was
+    /// soft-deleted, filtered out or refused is not remembered, and cannot be patched.
+    async fn is_remembered(&mut self, table: TableId, key: RowKey) -> Result<bool, PgError> {
+        let store = self.context.store.clone();
+        let look = || -> Result<bool, crate::store::StoreError> {
+            Ok(read::row(&*store.read()?, table, key)?.is_some())
+        };
+        let is_full = self.gone.len() >= GONE_MAX;
+        if !is_full && !self.gone.contains(&(table, key)) && look().map_err(PgError::Store)? {
+            return Ok(true);
+        }
+        // It may be among the changes that are on their way.
+        self.applier.flush().await?;
+        self.gone.clear();
+        look().map_err(PgError::Store)
     }
 
     /// A row whose unchanged columns are not known is read from the table as it is now. It may be

@@ -217,6 +217,11 @@ pub struct Bound {
 pub enum Effect {
     /// These changes, in order; the last completes the row.
     Changes,
+    /// These changes, the last of which is a patch: right only where the store remembers the row.
+    Patched {
+        /// Its key's columns.
+        values: Vec<String>,
+    },
     /// A row whose unchanged columns are not known: it must be read again.
     ReadAgain {
         /// Its key in the store, where it can be read.
@@ -358,8 +363,16 @@ impl Bound {
                 values: self.key_values(&row),
             });
         }
-        changes.push(self.map(&row, at));
-        Ok(Effect::Changes)
+        let (change, dead) = self.map(&row, at);
+        let is_patch = matches!(change.op, RowOp::Patch(..));
+        changes.push((change, dead));
+        Ok(if is_patch {
+            Effect::Patched {
+                values: self.key_values(&row),
+            }
+        } else {
+            Effect::Changes
+        })
     }
 
     /// The key's values in the order of the key's columns.
