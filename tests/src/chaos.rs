@@ -221,6 +221,7 @@ impl Chaos {
         let database = database
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.origin().streams(PATIENCE);
         let mut session = database.connect();
         let marker = MARKERS + self.done.comparisons;
         let created = database.dialect().moment("0");

@@ -237,6 +237,19 @@ impl Origin {
         )
     }
 
+    /// Waits until its source has been copied and its changes are followed: a row committed
+    /// afterwards comes after everything that was there before.
+    ///
+    /// # Panics
+    /// Where that takes longer than `limit`.
+    #[track_caller]
+    pub fn streams(&self, limit: Duration) {
+        eventually("the first copy is done", limit, || {
+            let answer = self.admin("GET", "/admin/v1/replicate", None);
+            answer.text.contains("streaming").then_some(())
+        });
+    }
+
     /// Upserts items.
     ///
     /// # Panics

@@ -38,6 +38,7 @@ impl Followed {
     /// Waits until everything that was committed before this is applied.
     #[track_caller]
     pub(crate) fn catch_up(&mut self) {
+        self.origin.streams(PATIENCE);
         self.markers += 1;
         let marker = self.markers;
         let created = self.database.dialect().moment("0");
@@ -86,30 +87,91 @@ fn follows_every_change(database: Database) {
     let mut session = followed.database.connect();
     let now = dialect.moment("5000");
     for (what, sql) in [
-        ("an insert", format!("insert into interactions values (20001, 1, 1, 3, null, {now})")),
-        ("another kind", "update interactions set kind = 4 where id = 20001".to_owned()),
-        ("another post", "update interactions set post_id = 2 where id = 20001".to_owned()),
-        ("another key", "update interactions set id = 20002 where id = 20001".to_owned()),
-        ("a deletion", "delete from interactions where id = 20002".to_owned()),
-        ("many deletions", "delete from interactions where id % 7 = 0".to_owned()),
-        ("a soft deletion", format!("update posts set deleted_at = {now} where id in (3, 4)")),
-        ("its undoing", "update posts set deleted_at = null where id = 3".to_owned()),
-        ("a title beside a value out of line", "update posts set title = 'New' where id = 5".to_owned()),
-        ("no picture", "update posts set picture = null where id = 6".to_owned()),
-        ("a hard deletion", "delete from posts where id = 150 and id not in (select post_id from interactions)".to_owned()),
-        ("unfollowing", "delete from follows where user_id % 2 = 0".to_owned()),
-        ("a row that is refused", format!("insert into interactions values (20003, 1, 1, 3, -1, {now})")),
-        ("its correction", "update interactions set watch_ms = 5 where id = 20003".to_owned()),
-        ("its breaking again", "update interactions set watch_ms = -5 where id = 20003".to_owned()),
-        ("a new column", "alter table interactions add column note text".to_owned()),
-        ("a row after it", format!("insert into interactions values (20004, 1, 1, 3, null, {now}, 'x')")),
-        ("a rolled back transaction", "begin; delete from interactions; rollback".to_owned()),
-        ("a large transaction", format!(
-            "insert into interactions select 30000 + seq, 1 + seq % 100, 1 + seq % 200, seq % 6, null, {now}, 'y' from {}",
-            dialect.series(60_000),
-        )),
+        (
+            "an insert",
+            format!("insert into interactions values (20001, 1, 1, 3, null, {now})"),
+        ),
+        (
+            "another kind",
+            "update interactions set kind = 4 where id = 20001".to_owned(),
+        ),
+        (
+            "another post",
+            "update interactions set post_id = 2 where id = 20001".to_owned(),
+        ),
+        (
+            "another key",
+            "update interactions set id = 20002 where id = 20001".to_owned(),
+        ),
+        (
+            "a deletion",
+            "delete from interactions where id = 20002".to_owned(),
+        ),
+        (
+            "many deletions",
+            "delete from interactions where id % 7 = 0".to_owned(),
+        ),
+        (
+            "a soft deletion",
+            format!("update posts set deleted_at = {now} where id in (3, 4)"),
+        ),
+        (
+            "its undoing",
+            "update posts set deleted_at = null where id = 3".to_owned(),
+        ),
+        (
+            "a title beside a value out of line",
+            "update posts set title = 'New' where id = 5".to_owned(),
+        ),
+        (
+            "no picture",
+            "update posts set picture = null where id = 6".to_owned(),
+        ),
+        (
+            "a hard deletion",
+            "delete from posts where id = 150 and id not in (select post_id from interactions)"
+                .to_owned(),
+        ),
+        (
+            "unfollowing",
+            "delete from follows where user_id % 2 = 0".to_owned(),
+        ),
+        (
+            "a row that is refused",
+            format!("insert into interactions values (20003, 1, 1, 3, -1, {now})"),
+        ),
+        (
+            "its correction",
+            "update interactions set watch_ms = 5 where id = 20003".to_owned(),
+        ),
+        (
+            "its breaking again",
+            "update interactions set watch_ms = -5 where id = 20003".to_owned(),
+        ),
+        (
+            "a new column",
+            "alter table interactions add column note text".to_owned(),
+        ),
+        (
+            "a row after it",
+            format!("insert into interactions values (20004, 1, 1, 3, null, {now}, 'x')"),
+        ),
+        (
+            "a rolled back transaction",
+            "begin; delete from interactions; rollback".to_owned(),
+        ),
+        (
+            "a large transaction",
+            format!(
+                "insert into interactions select 30000 + seq, 1 + seq % 100, 1 + seq % 200, seq % 6, null, {now}, 'y' from {}",
+                dialect.series(60_000),
+            ),
+        ),
         ("a truncated table", "truncate table follows".to_owned()),
-        ("rows after it", format!("insert into follows values (1, 2, {now}), (2, 3, {now})")),
+        (
+            "rows after it",
+            format!("insert into follows values (1, 2, {now}), (2, 3, {now})"),
+        ),
         ("everything gone", "truncate table interactions".to_owned()),
     ] {
         session.sql(&sql);
