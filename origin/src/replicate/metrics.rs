@@ -39,6 +39,8 @@ pub const SNAPSHOT_CHUNKS_DONE: &str = "edgewise_replicate_snapshot_chunks_done"
 pub const SNAPSHOT_CHUNKS_TOTAL: &str = "edgewise_replicate_snapshot_chunks_total";
 /// 1 while a source is connected, by `source`.
 pub const CONNECTED: &str = "edgewise_replicate_connected";
+/// 1 while a table is not followed any more, by `source` and `table`.
+pub const TABLE_STOPPED: &str = "edgewise_replicate_table_stopped";
 /// Bytes of WAL until the server gives the slot up, by `source`.
 pub const SLOT_SAFE_WAL_BYTES: &str = "edgewise_replicate_slot_safe_wal_bytes";
 /// Bytes of WAL that the slot keeps on the server, by `source`.
@@ -109,6 +111,7 @@ pub fn describe() {
         ),
         (SNAPSHOT_CHUNKS_TOTAL, "chunks of the first copy"),
         (CONNECTED, "1 while the source is connected"),
+        (TABLE_STOPPED, "1 while a table is not followed any more"),
         (SLOT_WAL_STATUS, "1 for the status of the slot's WAL"),
         (POOL_SIZE, "connections of the pool"),
         (POOL_IN_USE, "connections of the pool in use"),
@@ -173,6 +176,7 @@ pub struct TableMetrics {
     snapshot_rows: Gauge,
     chunks_done: Gauge,
     chunks_total: Gauge,
+    stopped: Gauge,
 }
 
 /// An applier's share of a source's gauges; dropping it takes the share away.
@@ -270,6 +274,14 @@ impl SourceMetrics {
         self.applied_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
+    /// Which tables are not followed any more.
+    pub fn tables_stopped(&self, is_stopped: impl Fn(&str) -> bool) {
+        for table in &self.tables {
+            let is = if is_stopped(&table.name) { 1.0 } else { 0.0 };
+            table.stopped.set(is);
+        }
+    }
+
     /// Bytes of WAL that the slot keeps, and until the server gives it up (`None` = never).
     pub fn slot(&self, retained_bytes: u64, safe_bytes: Option<i64>, wal_status: &str) {
         self.retained.set(retained_bytes as f64);
@@ -288,8 +300,9 @@ impl SourceMetrics {
         }
     }
 
-    /// Dead letters of the source that are kept now.
-    pub fn dead_letters(&self, kept: u64) {
+    /// Dead letters that are kept now, by table.
+    pub fn dead_letters(&self, kept: impl Fn(TableId) -> u64) {
+        let kept: u64 = self.tables.iter().map(|table| kept(table.id)).sum();
         self.dead_letters.set(kept as f64);
     }
 
@@ -420,6 +433,7 @@ impl TableMetrics {
             snapshot_rows: of(SNAPSHOT_ROWS),
             chunks_done: of(SNAPSHOT_CHUNKS_DONE),
             chunks_total: of(SNAPSHOT_CHUNKS_TOTAL),
+            stopped: of(TABLE_STOPPED),
         }
     }
 

@@ -4,6 +4,7 @@ use super::error::MysqlError;
 use crate::replicate::config::SourceConfig;
 use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, Value};
+use rustls::crypto::aws_lc_rs;
 use std::time::Duration;
 
 /// The most bytes of one packet: a row event of the binlog, a row of a query.
@@ -104,6 +105,8 @@ impl Target {
     }
 
     async fn open(&self, options: Opts) -> Result<Conn, MysqlError> {
+        // The client takes the process's provider; ours is chosen by the first to come.
+        let _ = aws_lc_rs::default_provider().install_default();
         match tokio::time::timeout(self.connect_timeout, Conn::new(options)).await {
             Ok(conn) => conn.map_err(|error| self.error("connecting", error)),
             Err(_) => Err(MysqlError::Unreachable {

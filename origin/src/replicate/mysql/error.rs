@@ -169,6 +169,13 @@ impl MysqlError {
                 host,
                 reason: tls.to_string(),
             },
+            // What fails during a handshake of TLS comes as an error of the socket.
+            Error::Io(IoError::Io(io)) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
+                Self::Tls {
+                    host,
+                    reason: io.to_string(),
+                }
+            }
             Error::Io(IoError::Io(io)) => Self::Unreachable {
                 host,
                 reason: io.to_string(),
@@ -229,6 +236,10 @@ impl MysqlError {
     ) -> Self {
         if let mysql_async::Error::Server(server) = &error {
             let text = server.message.to_lowercase();
+            // The user was let in before: it is following that they may not.
+            if server.code == code::ACCESS_DENIED {
+                return Self::Privilege(server.message.clone());
+            }
             if text.contains("same server_uuid/server_id") || text.contains("same server_id") {
                 return Self::ServerIdTaken(server_id);
             }

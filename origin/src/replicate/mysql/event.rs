@@ -7,6 +7,8 @@ pub(crate) mod kind {
     pub(crate) const QUERY: u8 = 2;
     pub(crate) const ROTATE: u8 = 4;
     pub(crate) const FORMAT_DESCRIPTION: u8 = 15;
+    pub(crate) const HEARTBEAT: u8 = 27;
+    pub(crate) const HEARTBEAT_V2: u8 = 41;
     pub(crate) const XID: u8 = 16;
     pub(crate) const EXECUTE_LOAD_QUERY: u8 = 18;
     pub(crate) const TABLE_MAP: u8 = 19;

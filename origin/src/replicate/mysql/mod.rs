@@ -7,6 +7,7 @@
 
 pub(crate) mod catalog;
 mod check;
+mod checksum;
 pub(crate) mod client;
 mod ddl;
 mod decode;

@@ -1,5 +1,6 @@
 //! Follows the binlog: events in order, rows to the applier, positions after them.
 
+use super::checksum::is_intact;
 use super::client::{Client, Target};
 use super::dump::{self, DumpError, Request};
 use super::error::MysqlError;
@@ -213,6 +214,10 @@ impl<'c> Stream<'c> {
     }
 
     async fn step(&mut self, event: &Event) -> Result<Step, SourceError> {
+        // Events inside of a compressed transaction have none of their own.
+        if self.payload_end.is_none() && !is_intact(event) {
+            return Err(self.corrupt("the event's checksum does not fit").into());
+        }
         let header = event.header();
         let (event_type, body) = (header.event_type_raw(), event.data());
         let end = self.extend(header.log_pos());

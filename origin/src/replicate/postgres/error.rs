@@ -241,6 +241,8 @@ impl PgError {
             | Self::SlotBusy { .. }
             | Self::Decode(_)
             | Self::Protocol(_)
+            // A length over the limit may be a corrupt one.
+            | Self::TooLarge { .. }
             | Self::Lost(_)
             | Self::Timeout(_) => true,
             Self::Apply(error) => error.is_retryable(),
@@ -369,6 +371,11 @@ impl PgError {
             },
             "55000" if message.contains("wal_level") => Self::WalLevel {
                 level: "too low".into(),
+            },
+            // Of a slot that came from elsewhere, such as to a promoted replica.
+            "58P01" if message.contains("WAL segment") => Self::SlotLost {
+                slot: place.slot.to_owned(),
+                reason,
             },
             "55000" if message.contains("slot") => Self::SlotLost {
                 slot: place.slot.to_owned(),

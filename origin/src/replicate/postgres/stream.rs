@@ -538,10 +538,12 @@ impl<'a> Stream<'a> {
 /// Says loudly that a table is not followed any more.
 pub fn say_stopped(context: &SourceContext, entry: &str, reason: &str) {
     context.status.table_stopped(entry, reason);
+    // An entry's name has a `>`, which means something to a shell.
+    let table = entry.split("->").next().unwrap_or(entry);
     tracing::error!(
         source = %context.config.name, table = entry, reason,
         "the table is not followed any more; correct the mapping or the table, then run \
-         `edgewise replicate resync --table {entry}`; the other tables go on"
+         `edgewise replicate resync --table {table} --yes`; the other tables go on"
     );
 }
 

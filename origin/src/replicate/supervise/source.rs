@@ -16,7 +16,7 @@ use super::{Connect, RECONNECT_MAX, RECONNECT_MIN, STOP_GRACE, SourceContext, So
 use crate::clock::Clock;
 use crate::ingest::rows::RowBatch;
 use crate::ingest::{Command, SubmitError, Writer};
-use crate::store::Store;
+use crate::store::{Store, read};
 
 /// Gauges that change as time passes are set this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
@@ -172,6 +172,13 @@ impl Source {
 
     fn refresh(&self, metrics: &SourceMetrics) {
         metrics.refresh();
+        let tables = self.status.read().tables;
+        metrics.tables_stopped(|name| tables.get(name).is_some_and(|t| t.stopped.is_some()));
+        // One small record; the store says itself where it cannot be read.
+        let dead = self.store.read().and_then(|s| read::dead_counts(&*s));
+        if let Ok(dead) = dead {
+            metrics.dead_letters(|table| dead.of(table.0));
+        }
         if metrics.batches() > 0 {
             self.status.lag(None, Some(metrics.took_ms()));
         }
