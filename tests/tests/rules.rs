@@ -2,13 +2,12 @@
 
 use std::process::Command;
 
-use edgewise_tests::{places, skip};
+use edgewise_tests::places;
+use edgewise_tests::servers::promtool;
 
 #[test]
 fn every_alert_of_sources_fires_within_five_minutes_and_not_at_its_threshold() {
-    let Some(promtool) = places::program("promtool", &[places::tools()]) else {
-        return skip("alerts (promtool is not here; Debian has it in `prometheus`)");
-    };
+    let Some(promtool) = promtool() else { return };
     for arguments in [
         ["check", "rules", "prometheus-rules.yml"],
         ["test", "rules", "prometheus-rules.test.yml"],
