@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edgewise_tests::http::{eventually, get};
 use edgewise_tests::places;
-use edgewise_tests::servers::{Auth, Postgres, PostgresConfig, Session, Version, promtool};
+use edgewise_tests::servers::{Auth, Postgres, PostgresConfig, Session, Version};
 use edgewise_tests::shop::{Counts, Dialect, Operator, Settled, fixes, mapping, together};
 use edgewise_tests::stack::{Watched, free_port};
 
@@ -371,29 +371,4 @@ fn operators_get_answers_they_can_act_on() {
         ("reconcile", Box::new(|| reconcile_repairs(server))),
         ("alone", Box::new(|| alone_and_beside_a_server(server))),
     ]);
-}
-
-#[test]
-fn prometheus_accepts_the_rules() {
-    let rules = places::root().join("deploy/prometheus-rules.yml");
-    let Some(promtool) = promtool() else { return };
-    let output = std::process::Command::new(promtool)
-        .args(["check", "rules"])
-        .arg(&rules)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = std::fs::read_to_string(rules).unwrap();
-    for metric in [
-        "edgewise_contract_freshness_seconds",
-        "edgewise_contract_null_ratio",
-        "edgewise_contract_skew",
-        "edgewise_contract_quality_score",
-    ] {
-        assert!(text.contains(metric), "no rule for {metric}");
-    }
 }

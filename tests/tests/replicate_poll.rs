@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use edgewise_tests::http::eventually;
 use edgewise_tests::servers::{MariaDb, Postgres, PostgresConfig, Session, Version};
 use edgewise_tests::shop::{Counts, Dialect, Operator, Settled, mapping_in};
 
 const ROWS: u64 = 3_000;
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Every table gets a column that grows with each change, in an index.
 fn watermarks(dialect: Dialect, session: &mut Session) {
@@ -109,7 +111,21 @@ fn late_commits_count(
     late.sql(&insert(50_001));
     session.sql(&insert(50_002));
     operator.catch_up(dialect, session);
+    let likes = |operator: &Operator| {
+        let answer = operator.origin.admin("GET", "/admin/v1/items/7", None);
+        answer.json()["counters"]["likes"].as_u64().unwrap()
+    };
+    eventually("the row before the late one counts", PATIENCE, || {
+        let all = "select count(*) from interactions where post_id = 7 and kind = 3";
+        let committed: u64 = session.sql(all)[0][0].parse().unwrap();
+        (likes(operator) == committed).then_some(())
+    });
+    let before = likes(operator);
     late.sql("commit");
+    // The last minute is read again every now and then.
+    eventually("the late row counts", PATIENCE, || {
+        (likes(operator) == before + 1).then_some(())
+    });
     operator.exact(dialect, session, Settled::ByRounds);
 }
 

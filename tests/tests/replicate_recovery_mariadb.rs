@@ -46,7 +46,8 @@ impl Shop {
     fn write(&mut self) {
         let now = MARIA.moment("7000");
         self.session.sql(&format!(
-            "insert into interactions select m + seq, 1 + seq % 90, 1 + seq % 190, seq % 6, null, {now} \
+            "insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
+             select m + seq, 1 + seq % 90, 1 + seq % 190, seq % 6, null, {now} \
              from seq_1_to_40, (select max(id) as m from interactions) as top; \
              update interactions set kind = (kind + 1) % 6 where id % 31 = 0; \
              delete from interactions where id % 97 = 5"
@@ -138,7 +139,7 @@ fn corrupt(server: &MariaDb) {
         proxy.tamper(distortion);
         eventually(what, Duration::from_secs(30), || {
             shop.session.sql(&format!(
-                "insert into interactions values ({VALUE}, 1, 1, 3, null, {}); \
+                "insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) values ({VALUE}, 1, 1, 3, null, {}); \
                  delete from interactions where id = {VALUE}",
                 MARIA.moment("1")
             ));

@@ -418,7 +418,8 @@ impl Operator {
         let text = get(&format!("{}/metrics", self.origin.admin_url)).text;
         let of = |line: &&str| {
             let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' ', '_']))
+            // A histogram's lines go on with `_bucket`, `_sum` and `_count`.
+            rest.is_some_and(|rest| name.ends_with('{') || rest.starts_with(['{', ' ', '_']))
         };
         text.lines().filter(of).map(str::to_owned).collect()
     }
