@@ -187,6 +187,11 @@ impl Origin {
             while Instant::now() < deadline {
                 let answer = try_send("GET", &url, &[], None);
                 if answer.is_ok_and(|answer| answer.status == 200) {
+                    // It listens before it has loaded, and answers 503 until then.
+                    eventually("the origin has loaded", Duration::from_secs(60), || {
+                        let answer = self.admin("GET", "/admin/v1/stats", None);
+                        (answer.status != 503).then_some(())
+                    });
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(50));

@@ -249,7 +249,8 @@ fn stalled(server: &Postgres) {
     let before = proxy.counts().accepted;
     proxy.stall();
     shop.write();
-    eventually("it connects again", PATIENCE, || {
+    // Statements on the silent connection time out first.
+    eventually("it connects again", 3 * PATIENCE, || {
         (proxy.counts().accepted > before).then_some(())
     });
     operator.says(&["connection|answer|silent|nothing came"]);

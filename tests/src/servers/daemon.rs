@@ -11,6 +11,9 @@ use nix::unistd::Pid;
 
 use super::folder::Folder;
 
+/// How often a busy program is tried again.
+const BUSY_TRIES: u32 = 100;
+
 /// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at it.
@@ -27,14 +30,25 @@ impl Daemon {
         let log = folder.path().join("log");
         let out = File::options().create(true).append(true).open(log);
         let out = out.expect("the log can be written");
-        let child = folder
+        let command = folder
             .confine(command)
             .current_dir(folder.path().join("data"))
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a file handle"))
             .stderr(out)
-            .process_group(0)
-            .spawn();
+            .process_group(0);
+        // A program that was copied a moment ago is busy while a fork of another thread still
+        // holds the copy open for writing.
+        let mut child = command.spawn();
+        for _ in 0..BUSY_TRIES {
+            match &child {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    child = command.spawn();
+                }
+                _ => break,
+            }
+        }
         Self {
             child: child.expect("the server can be started"),
         }
