@@ -51,6 +51,8 @@ impl Postgres {
         standby.set("primary_conninfo", &primary);
         standby.set("primary_slot_name", name);
         standby.set("hot_standby_feedback", "on");
+        // What a slot needs that is copied later must still be there then.
+        standby.set("wal_keep_size", "1GB");
         standby.run();
         standby
     }
