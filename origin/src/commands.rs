@@ -317,6 +317,7 @@ pub(crate) fn ask(
     }
     let detail = value["detail"].as_str().unwrap_or("no reason was given");
     match value["allowed"].as_str() {
+        _ if response.status() == 503 => bail!("{detail}; try again in a moment"),
         Some(allowed) => bail!("the server refused: {detail}; give {allowed}"),
         None => bail!("the server refused: {detail}; check the arguments"),
     }

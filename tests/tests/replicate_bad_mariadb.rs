@@ -198,7 +198,7 @@ fn purged(server: &MariaDb) {
         let files = shop.session.sql("show binary logs");
         (files.len() == 1).then_some(())
     });
-    operator.origin.run();
+    operator.run();
     let words = ["binlog", "edgewise replicate resync"];
     operator.says(&words);
     operator.resync(None);

@@ -183,7 +183,7 @@ fn exact_with(
         letters(operator),
         operator.last_words()
     );
-    operator.origin.run();
+    operator.run();
 }
 
 fn rows_that_are_refused(server: &Postgres) {

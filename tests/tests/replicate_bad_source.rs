@@ -127,7 +127,7 @@ fn slot_in_use(server: &Postgres) {
     shop.is_exact(&mut operator);
     operator.origin.stop();
     let mut other = occupy(&receiver, server, shop.name);
-    operator.origin.run();
+    operator.run();
     let words = ["slot busy", "in use", "process"];
     operator.says(&words);
     let report = operator.check_passes().to_string();
@@ -184,7 +184,7 @@ fn slot_dropped(server: &Postgres) {
         drop_slot(server, shop.name);
         shop.write();
         if !running {
-            operator.origin.run();
+            operator.run();
         }
         let words = ["slot dropped", "exist", "edgewise replicate resync"];
         operator.says(&words);
@@ -225,6 +225,15 @@ fn publication_without_a_table(server: &Postgres) {
         let fixes = operator.apply_fixes(&mut shop.session).join(" ");
         assert!(fixes.contains("interactions"), "{fixes}");
     });
+    // Later it is taken out under the running stream.
+    let left = "alter publication edgewise_shop drop table interactions";
+    shop.session.sql(left);
+    let entry = "public.interactions->events";
+    operator.table_stops(entry, &["public.interactions", "edgewise_shop"]);
+    shop.write();
+    operator.apply_fixes(&mut shop.session);
+    operator.resync(Some("public.interactions"));
+    shop.is_exact(&mut operator);
 }
 
 fn replica_identity_nothing(server: &Postgres) {
@@ -351,7 +360,7 @@ fn slot_invalidated(server: &Postgres) {
         server.sql("checkpoint");
         (server.value(status) == "lost").then_some(())
     });
-    operator.origin.run();
+    operator.run();
     let words = [
         "slot invalidated",
         "max_slot_wal_keep_size",

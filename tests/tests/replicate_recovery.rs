@@ -9,7 +9,7 @@ use edgewise_tests::shop::{Dialect, Operator, Settled, mapping, together};
 
 const PG: Dialect = Dialect::Postgres;
 const ROWS: u64 = 600;
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database of the server with the shop in it.
 struct Shop<'a> {
@@ -114,7 +114,7 @@ fn slot_recreated(server: &Postgres) {
     shop.session.sql("select pg_drop_replication_slot('anew')");
     shop.session
         .sql("select pg_create_logical_replication_slot('anew', 'pgoutput')");
-    operator.origin.run();
+    operator.run();
     operator.says(&[
         "slot anew",
         "created anew|not created for this store",
@@ -146,14 +146,14 @@ fn backups(server: &Postgres) {
     let _ = operator
         .edgewise(&["restore", "--from", &copies[1], "--force"])
         .succeeded();
-    operator.origin.run();
+    operator.run();
     shop.is_exact(&mut operator);
 
     operator.origin.stop();
     let _ = operator
         .edgewise(&["restore", "--from", &copies[0], "--force"])
         .succeeded();
-    operator.origin.run();
+    operator.run();
     operator.says(&[
         "slot backups",
         "ahead",
@@ -195,7 +195,7 @@ fn promoted_standby(server: &Postgres) {
     ahead.is_exact(&mut hasty);
 
     operator.map(&shop.mapping(&standby.url("loyal"), ""));
-    operator.origin.run();
+    operator.run();
     let mut session = utc(&standby, "loyal");
     write(&mut session);
     operator.exact(PG, &mut session, Settled::InOrder);
@@ -233,11 +233,11 @@ fn stopped_in_the_middle(server: &Postgres) {
     });
     operator.origin.stop();
     shop.write();
-    operator.origin.run();
+    operator.run();
     shop.is_exact(&mut operator);
     shop.session.sql(&insert(200_000));
     operator.origin.stop();
-    operator.origin.run();
+    operator.run();
     shop.is_exact(&mut operator);
 }
 

@@ -76,7 +76,7 @@ fn backups(server: &MariaDb) {
     let _ = operator
         .edgewise(&["restore", "--from", &copy, "--force"])
         .succeeded();
-    operator.origin.run();
+    operator.run();
     shop.is_exact(&mut operator);
 }
 
@@ -190,7 +190,7 @@ fn log_begun_anew(server: &mut MariaDb) {
         shop.session.sql("flush binary logs");
         shop.write();
     }
-    operator.origin.run();
+    operator.run();
     operator.says(&["binlog", "edgewise replicate resync"]);
     operator.resync(None);
     shop.is_exact(&mut operator);

@@ -19,6 +19,9 @@ const LARGE: u64 = 1_000_000;
 const SMALL: u64 = 200_000;
 /// Rows of the transaction that memory is measured with.
 const HUGE: u64 = 5_000_000;
+/// People who do something, and posts that they do it with.
+const CROWD: u64 = 10_000;
+const SHELF: u64 = 2_000;
 /// Pairs of drains.
 const PAIRS: usize = 3;
 /// How long anything here may take.
@@ -35,6 +38,14 @@ pub(super) struct Followed {
 impl Followed {
     pub(super) fn new(database: Database, rows: u64) -> Result<Self> {
         database.fill(rows);
+        let dialect = database.dialect();
+        let more = format!(
+            "insert into posts (id, author_id, title, created_at) \
+             select {POSTS} + seq, 1 + seq * 7 % {PEOPLE}, concat('Post ', seq), {} from {}",
+            dialect.moment("0"),
+            dialect.series(SHELF - POSTS),
+        );
+        database.connect().sql(&more);
         let dir = tempfile::tempdir()?;
         let mapping_path = dir.path().join("replicate.toml");
         let url = database.url_at(database.port());
@@ -104,16 +115,6 @@ fn streams(server: &Server) -> bool {
     answer.is_ok_and(|text| text.contains("streaming"))
 }
 
-pub(crate) fn run(table: &mut Table) -> Result<()> {
-    if let Some(server) = Postgres::start_with(settings(Version::Pg15)) {
-        postgres(table, server)?;
-    }
-    if let Some(server) = MariaDb::start() {
-        mariadb(table, server)?;
-    }
-    Ok(())
-}
-
 /// As an operator's server would be, with checkpoints out of the way of the measurement.
 pub(super) fn settings(version: Version) -> PostgresConfig {
     PostgresConfig::new(version)
@@ -122,7 +123,11 @@ pub(super) fn settings(version: Version) -> PostgresConfig {
         .with("track_commit_timestamp", "on")
 }
 
-fn postgres(table: &mut Table, server: Postgres) -> Result<()> {
+/// PostgreSQL's log beside its raw drain, and the memory that a huge transaction takes.
+pub(crate) fn postgres(table: &mut Table) -> Result<()> {
+    let Some(server) = Postgres::start_with(settings(Version::Pg15)) else {
+        return Ok(());
+    };
     let mut followed = Followed::new(Database::Postgres(server), 0)?;
     // The first start makes publication and slot.
     let origin = followed.start()?;
@@ -157,8 +162,7 @@ fn postgres(table: &mut Table, server: Postgres) -> Result<()> {
         "bar: 0.90",
     );
     followed.check()?;
-    memory(table, &mut followed, next)?;
-    first_copy(table)
+    memory(table, &mut followed, next)
 }
 
 /// Rows a second of the raw drain and of ours, of the same changes.
@@ -213,6 +217,7 @@ fn pair(followed: &mut Followed, load: impl FnOnce(&mut Session) -> u64) -> Resu
     let origin = followed.start()?;
     wait_for(&origin, marker)?;
     let ours = rows as f64 / started.elapsed().as_secs_f64();
+    eprintln!("{rows} rows: {ours:.0} rows/s, raw drain {raw:.0}");
     Ok(Pair { raw, ours })
 }
 
@@ -234,7 +239,7 @@ fn row(table: &mut Table, what: &str, mut pairs: Vec<Pair>, bar: &str) {
 fn insert(dialect: Dialect, first: u64, rows: u64) -> String {
     format!(
         "insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
-         select {first} - 1 + seq, 1 + seq * 7919 % {PEOPLE}, 1 + seq * 104729 % {POSTS}, \
+         select {first} - 1 + seq, 1 + seq * 7919 % {CROWD}, 1 + seq * 104729 % {SHELF}, \
          seq * 31 % {}, null, {} from {}",
         KINDS.len(),
         dialect.moment("seq % 200000"),
@@ -244,9 +249,9 @@ fn insert(dialect: Dialect, first: u64, rows: u64) -> String {
 
 fn singles(first: u64, rows: u64) -> String {
     format!(
-        "do $$ begin for n in {first}..{} loop insert into interactions \
-         values (n, 1 + n * 7919 % {PEOPLE}, 1 + n * 104729 % {POSTS}, n % 6, null, {}); commit; \
-         end loop; end $$",
+        "do $$ begin for n in {first}..{} loop insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
+         values (n, 1 + n::bigint * 7919 % {CROWD}, 1 + n::bigint * 104729 % {SHELF}, n % 6, null, {}); \
+         commit; end loop; end $$",
         first + rows - 1,
         Dialect::Postgres.moment("n % 200000"),
     )
@@ -273,7 +278,7 @@ fn memory(table: &mut Table, followed: &mut Followed, next: u64) -> Result<()> {
 }
 
 /// A million rows found at the first start, with a client on the database meanwhile.
-fn first_copy(table: &mut Table) -> Result<()> {
+pub(crate) fn first_copy(table: &mut Table) -> Result<()> {
     let Some(server) = Postgres::start_with(settings(Version::Pg15)) else {
         return Ok(());
     };
@@ -332,7 +337,11 @@ pub(super) fn percentile(mut latencies: Vec<f64>, percent: f64) -> f64 {
     latencies.get(at.min(last)).copied().unwrap_or(f64::NAN)
 }
 
-fn mariadb(table: &mut Table, server: MariaDb) -> Result<()> {
+/// MariaDB's binlog.
+pub(crate) fn mariadb(table: &mut Table) -> Result<()> {
+    let Some(server) = MariaDb::start() else {
+        return Ok(());
+    };
     let mut followed = Followed::new(Database::MariaDb(server), 0)?;
     let origin = followed.start()?;
     let marker = followed.mark();
@@ -350,7 +359,9 @@ fn mariadb(table: &mut Table, server: MariaDb) -> Result<()> {
         let started = Instant::now();
         let origin = followed.start()?;
         wait_for(&origin, marker)?;
-        rates.push(LARGE as f64 / started.elapsed().as_secs_f64());
+        let rate = LARGE as f64 / started.elapsed().as_secs_f64();
+        eprintln!("MariaDB: {rate:.0} rows/s");
+        rates.push(rate);
     }
     followed.check()?;
     rates.sort_by(f64::total_cmp);

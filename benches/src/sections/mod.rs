@@ -21,7 +21,7 @@ use crate::table::Table;
 type Section = fn(&mut Table) -> Result<()>;
 
 /// Sections by name, in the order of the table.
-pub(crate) const ALL: [(&str, Section); 9] = [
+pub(crate) const ALL: [(&str, Section); 11] = [
     ("ranking", ranking::run),
     ("bundle", bundle::run),
     ("edge", edge::run),
@@ -29,7 +29,9 @@ pub(crate) const ALL: [(&str, Section); 9] = [
     ("rows", rows::run),
     ("import", import::run),
     ("load", load::run),
-    ("drain", drain::run),
+    ("drain", drain::postgres),
+    ("copy", drain::first_copy),
+    ("mariadb", drain::mariadb),
     ("freshness", freshness::run),
 ];
 

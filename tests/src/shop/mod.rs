@@ -1,16 +1,20 @@
 //! An operator's database: posts, follows and interactions, traffic on them, and what the
 //! database itself says every aggregate should be.
 
+mod cases;
 mod counts;
 mod operator;
+mod said;
 mod traffic;
 
 use std::fmt::Write as _;
 
 use crate::servers::{MariaDb, Postgres, Session};
 
+pub use cases::{Case, together};
 pub use counts::Counts;
-pub use operator::{Case, Operator, Said, Settled, fixes, together};
+pub use operator::{Operator, Settled};
+pub use said::{Said, fixes};
 pub use traffic::{Rng, Traffic};
 
 /// Posts of the shop at the start; ids from 1.
@@ -119,7 +123,7 @@ impl Dialect {
     #[must_use]
     pub fn series(self, n: u64) -> String {
         match self {
-            Self::Postgres => format!("generate_series(1, {n}) as s(seq)"),
+            Self::Postgres => format!("generate_series(1::bigint, {n}) as s(seq)"),
             Self::MariaDb => format!("seq_1_to_{n}"),
         }
     }

@@ -1,22 +1,21 @@
 //! An operator at work: an origin that follows what a mapping file says, the commands of
 //! `edgewise`, and what both of them say when something is wrong.
 
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Counts, Dialect};
+use super::said::has_words;
+use super::{Counts, Dialect, Said, fixes};
 use crate::http::{eventually, get};
 use crate::places;
 use crate::servers::Session;
 use crate::stack::Origin;
 
 /// How long anything may take to be noticed, tried again or caught up with.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Ids of the rows that tell when a stream has caught up.
 const MARKERS: u64 = 1_000_000_000;
 
@@ -39,70 +38,6 @@ pub struct Operator {
     /// What must appear nowhere.
     secrets: Vec<String>,
     markers: u64,
-}
-
-/// What a command said.
-#[derive(Clone, Debug)]
-pub struct Said {
-    /// Whether it exited with 0.
-    pub ok: bool,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
-
-impl Said {
-    fn new(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            ok: output.status.success(),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
-    }
-
-    /// Both outputs.
-    #[must_use]
-    pub fn all(&self) -> String {
-        format!("{}{}", self.out, self.err)
-    }
-
-    /// Standard output as JSON.
-    ///
-    /// # Panics
-    /// Where it is none.
-    #[must_use]
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out)
-            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.all()))
-    }
-
-    /// Standard output as JSON lines.
-    ///
-    /// # Panics
-    /// Where a line is no JSON.
-    #[must_use]
-    #[track_caller]
-    pub fn json_lines(&self) -> Vec<Value> {
-        let lines = self.out.lines().filter(|line| line.starts_with('{'));
-        lines
-            .map(|line| {
-                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
-            })
-            .collect()
-    }
-
-    /// Asserts that it succeeded.
-    ///
-    /// # Panics
-    /// Where it did not.
-    #[track_caller]
-    pub fn succeeded(self) -> Self {
-        assert!(self.ok, "{}", self.all());
-        self
-    }
 }
 
 impl Operator {
@@ -132,8 +67,19 @@ impl Operator {
     #[must_use]
     pub fn following(mapping: &str, secrets: &[&str]) -> Self {
         let mut operator = Self::new(mapping, secrets);
-        operator.origin.run();
+        operator.run();
         operator
+    }
+
+    /// Starts the origin (again) and waits until it has loaded its data: commands and routes
+    /// are refused before.
+    #[track_caller]
+    pub fn run(&mut self) {
+        self.origin.run();
+        eventually("the origin has loaded", PATIENCE, || {
+            let answer = self.origin.admin("GET", "/admin/v1/replicate", None);
+            (answer.status == 200).then_some(())
+        });
     }
 
     /// Where files of the test may go.
@@ -236,18 +182,14 @@ impl Operator {
         panic!("{applied:?} did not help: {}", said.all());
     }
 
-    /// How the source does, by the running origin; null while it is starting.
+    /// How the source does, by the running origin.
     ///
     /// # Panics
-    /// Where it does not say.
+    /// Where it follows none.
     #[track_caller]
     #[must_use]
     pub fn status(&self) -> Value {
         let answer = self.origin.admin("GET", "/admin/v1/replicate", None);
-        if answer.status == 503 {
-            // It is starting.
-            return Value::Null;
-        }
         assert_eq!(answer.status, 200, "{}", answer.text);
         self.keeps_secrets(&answer.text);
         answer.json()["sources"][0].clone()
@@ -315,7 +257,7 @@ impl Operator {
             let stopped = status["tables"][entry]["stopped"].as_str()?;
             has_words(stopped, words).ok()
         });
-        assert_eq!(self.status()["phase"], "streaming", "{}", self.status());
+        self.wait_streaming();
     }
 
     /// Tells the running origin to follow what the mapping file says now, as
@@ -387,7 +329,7 @@ impl Operator {
                 differences.join("\n"),
                 self.last_words()
             );
-            self.origin.run();
+            self.run();
             if differences.is_empty() {
                 self.keeps_secrets(&self.log());
                 return found;
@@ -439,86 +381,5 @@ impl Operator {
         for secret in &self.secrets {
             assert!(!text.contains(secret), "a password is shown: {text}");
         }
-    }
-}
-
-/// The SQL of a report's findings of this severity: statements that end with `;`.
-#[must_use]
-pub fn fixes(report: &Value, severity: &str) -> Vec<String> {
-    let findings = report["findings"].as_array().cloned().unwrap_or_default();
-    findings
-        .iter()
-        .filter(|finding| finding["severity"] == severity)
-        .filter_map(|finding| finding["fix"].as_str())
-        .flat_map(|fix| fix.split_inclusive(';').map(str::trim).map(str::to_owned))
-        .filter(|statement| statement.ends_with(';'))
-        .collect()
-}
-
-/// Whether `text` has every word, whatever its case; `this|that` are two of which one does.
-fn has_words(text: &str, words: &[&str]) -> Result<(), String> {
-    let text = text.to_lowercase();
-    for word in words {
-        let mut any = word.split('|').map(str::to_lowercase);
-        if !any.any(|word| text.contains(&word)) {
-            return Err(format!("{word:?} is not in {text}"));
-        }
-    }
-    Ok(())
-}
-
-/// A part of a test, and its name.
-pub type Case<'a> = (&'static str, Box<dyn FnOnce() + Send + 'a>);
-
-/// Runs cases at the same time, a few of them: most of their time is waiting. All are run;
-/// those that panic are named.
-///
-/// # Panics
-/// Where one does.
-pub fn together(cases: Vec<Case<'_>>) {
-    const AT_ONCE: usize = 3;
-    let (queue, failed) = (Mutex::new(cases), Mutex::new(Vec::new()));
-    let run = || {
-        loop {
-            let next = queue.lock().expect("nobody panics here").pop();
-            let Some((name, case)) = next else { return };
-            let started = Instant::now();
-            let ended = std::panic::catch_unwind(AssertUnwindSafe(case));
-            println!("{name}: {:?}", started.elapsed());
-            if ended.is_err() {
-                failed.lock().expect("nobody panics here").push(name);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(run);
-        }
-    });
-    let failed = failed.into_inner().expect("nobody panics here");
-    assert!(failed.is_empty(), "failed: {}", failed.join(", "));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_found_whatever_their_case_and_one_of_several_suffices() {
-        assert!(has_words("Slot s is LOST", &["slot s", "lost|gone"]).is_ok());
-        assert!(has_words("Slot s is lost", &["resync"]).is_err());
-    }
-
-    #[test]
-    fn fixes_are_statements() {
-        let report = json!({ "findings": [
-            { "severity": "error", "fix": "ALTER TABLE t ADD PRIMARY KEY (id);" },
-            { "severity": "error", "fix": "check the host" },
-            { "severity": "warning", "fix": "CREATE INDEX ON t (a);" },
-        ]});
-        assert_eq!(
-            fixes(&report, "error"),
-            ["ALTER TABLE t ADD PRIMARY KEY (id);"]
-        );
     }
 }

@@ -351,10 +351,15 @@ SELECT puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot,
   pg_has_role(pubowner, 'USAGE')
 FROM pg_publication WHERE pubname = $1";
 
-/// Row filters and column lists came with 15.
+/// Row filters and column lists came with 15. Without a list of its own a table is published with
+/// whatever columns it has: naming those here would race with a change of the table.
 const PUBLISHED: &str = "
-SELECT schemaname || '.' || tablename, to_jsonb(p) ->> 'rowfilter', CASE
-  WHEN to_jsonb(p) ? 'attnames' AND to_jsonb(p) -> 'attnames' <> 'null'
+SELECT schemaname || '.' || tablename, to_jsonb(p) ->> 'rowfilter', CASE WHEN EXISTS (
+    SELECT FROM pg_publication_rel r
+    JOIN pg_publication o ON o.oid = r.prpubid AND o.pubname = p.pubname
+    JOIN pg_class c ON c.oid = r.prrelid AND c.relname = p.tablename
+    JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
+    WHERE to_jsonb(r) ->> 'prattrs' IS NOT NULL)
   THEN ARRAY(SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames')) END
 FROM pg_publication_tables p WHERE pubname = $1";
 

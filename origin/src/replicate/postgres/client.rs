@@ -22,6 +22,9 @@ pub const READ_AHEAD_MAX: usize = 256;
 const FEEDBACK_EVERY: Duration = Duration::from_millis(500);
 /// A statement on the catalogue takes no longer.
 pub const STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// An answer takes no longer: the server ends a statement by itself before, so what takes longer
+/// was lost on the way.
+pub const ANSWER_MAX: Duration = Duration::from_secs(40);
 /// A silent network is noticed after this time.
 const TCP_SILENCE: Duration = Duration::from_secs(30);
 
@@ -306,6 +309,18 @@ pub struct Replication {
     pub system: pgwire_replication::IdentifySystem,
     /// Host and port.
     pub host: String,
+}
+
+/// Waits for the server no longer than [`ANSWER_MAX`].
+///
+/// # Errors
+///
+/// What was asked failed, or nothing came.
+pub async fn answer<T>(asking: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
+    let late = |_| PgError::Lost(format!("no answer within {} s", ANSWER_MAX.as_secs()));
+    tokio::time::timeout(ANSWER_MAX, Box::pin(asking))
+        .await
+        .map_err(late)?
 }
 
 async fn drive<C: Future<Output = Result<(), tokio_postgres::Error>>>(connection: C) {

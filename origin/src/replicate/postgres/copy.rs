@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
@@ -21,7 +21,7 @@ use super::checkpoints::{
     self, CATCH_UP, CatchUp, Checkpoints, Copied, CopyPlan, PLAN, STREAM, copied,
 };
 use super::chunks::{self, Chunk, Range};
-use super::client::Server;
+use super::client::{Server, answer};
 use super::error::{PgError, ident};
 use super::position::{self, Lsn};
 use super::start::{Exported, Start, export};
@@ -200,7 +200,8 @@ async fn ranges(
         let name = ident(column);
         let from = chunks::from_clause(table);
         let sql = format!("SELECT min({name})::int8, max({name})::int8 FROM {from}");
-        let row = keeper.query_one(&sql, &[]).await;
+        let asking = keeper.query_one(&sql, &[]);
+        let row = answer(async { Ok(asking.await) }).await?;
         let ends = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         return match ends.map_err(|error| server.error(&error))? {
             (Some(min), Some(max)) => Ok(chunks::by_keys(column, min, max, table.rows, chunk_rows)),
@@ -274,10 +275,8 @@ async fn run(shared: &Arc<Shared>, exported: &Exported) -> Result<(), PgError> {
     let mut sessions = Vec::with_capacity(parallel);
     for _ in 0..parallel {
         let client = server.connect().await?;
-        client
-            .batch_execute(&begin)
-            .await
-            .map_err(|error| server.error(&error))?;
+        let beginning = client.batch_execute(&begin);
+        answer(async { beginning.await.map_err(|error| server.error(&error)) }).await?;
         sessions.push(client);
     }
     // One kind of rows after the other: events find their items.
@@ -323,14 +322,18 @@ async fn copy_chunk(
     );
     let position = format!("copy {} {}", chunk.entry, chunk.number);
     let sql = chunk.sql(&source.table, source.bound.columns());
-    let lines = client
-        .copy_out(&sql)
-        .await
-        .map_err(|error| server.error(&error))?;
+    let lines = client.copy_out(&sql);
+    let lines = answer(async { lines.await.map_err(|error| server.error(&error)) }).await?;
     let mut lines = std::pin::pin!(lines);
     let mut rest: Vec<u8> = Vec::new();
     let mut rows = 0_u64;
-    while let Some(bytes) = lines.next().await {
+    loop {
+        // Most lines are here already: a timer for each would cost more than reading it.
+        let next = match lines.next().now_or_never() {
+            Some(next) => next,
+            None => answer(async { Ok(lines.next().await) }).await?,
+        };
+        let Some(bytes) = next else { break };
         let bytes = bytes.map_err(|error| server.error(&error))?;
         let mut left = &bytes[..];
         // The server sends a line at a time; the protocol does not promise it.

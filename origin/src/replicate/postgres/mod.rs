@@ -35,7 +35,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use self::checkpoints::Checkpoints;
-use self::client::{Replication, Server};
+use self::client::{Replication, Server, answer};
 use self::error::PgError;
 use self::pool::Pool;
 use self::position::PgPosition;
@@ -90,10 +90,11 @@ async fn prepare(context: &SourceContext) -> Result<Ready, PgError> {
     let session = server.connect().await?;
     context.metrics.connected(true);
     let plans: Vec<_> = entries.iter().map(|entry| &entry.plan).collect();
-    let catalogue = check::Catalogue::read(&server, &session, &plans).await?;
+    let catalogue = answer(check::Catalogue::read(&server, &session, &plans)).await?;
     start::demand(&catalogue, &server, &entries)?;
-    let left =
-        start::ensure_publication(&server, &session, &catalogue, &checkpoints, &entries).await?;
+    let publishing =
+        start::ensure_publication(&server, &session, &catalogue, &checkpoints, &entries);
+    let left = answer(publishing).await?;
     for index in left {
         leave(context, &server, &mut checkpoints, &mut entries, index).await?;
     }
@@ -111,7 +112,7 @@ async fn prepare(context: &SourceContext) -> Result<Ready, PgError> {
     Box::pin(copying).await?;
     let mut replication = server.connect_replication(start.position.lsn).await?;
     let verifying = start::verify(&server, &session, &mut replication, &start.position);
-    let position = Box::pin(verifying).await?;
+    let position = answer(verifying).await?;
     drop(session);
     Ok(Ready {
         is_replica: catalogue.facts.is_replica,
@@ -197,6 +198,11 @@ async fn follow(context: &SourceContext, ready: Ready) -> Result<(), PgError> {
         pool: pool.clone(),
         progress: progress.clone(),
         qualities: entries.iter().map(Entry::quality).collect(),
+        tables: entries
+            .iter()
+            .filter(|entry| entry.stopped.is_none())
+            .map(|entry| entry.table.clone())
+            .collect(),
         is_replica,
     };
     // It ends with the set.

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::catalog;
 use super::check::{self, Catalogue, create_publication, sql_name};
 use super::checkpoints::{self, Checkpoints, INTENT, Intent, SLOT, STREAM};
-use super::client::{Replication, Server};
+use super::client::{Replication, Server, answer};
 use super::error::{PgError, ident};
 use super::position::{self, Lsn, PgPosition, ServerState, SlotIdentity};
 use super::tables::Entry;
@@ -54,7 +54,19 @@ pub fn demand(catalogue: &Catalogue, server: &Server, entries: &[Entry]) -> Resu
     for entry in fresh {
         check::table(catalogue, &entry.plan, &mut report);
     }
-    let plans: Vec<_> = entries.iter().map(|entry| &entry.plan).collect();
+    // A table that was copied and left the publication lost changes: it is stopped for that. To
+    // ask for its return would be to pass over them.
+    let has_left = |entry: &Entry| {
+        let publication = catalogue.publication.as_ref();
+        entry.signature.is_some()
+            && publication.is_some_and(|p| !p.tables.contains_key(&entry.table))
+    };
+    let wanted = |entry: &&Entry| entry.stopped.is_none() && !has_left(entry);
+    let plans: Vec<_> = entries
+        .iter()
+        .filter(wanted)
+        .map(|entry| &entry.plan)
+        .collect();
     check::publication(catalogue, server, &plans, &mut report);
     let worst = report
         .findings
@@ -162,7 +174,7 @@ pub async fn begin(
         return create(context, server, client, checkpoints, entries).await;
     };
     let mut replication = server.connect_replication(stored.lsn).await?;
-    let position = verify(server, client, &mut replication, &stored).await?;
+    let position = answer(verify(server, client, &mut replication, &stored)).await?;
     Ok(Start {
         position,
         snapshot: None,
@@ -246,7 +258,7 @@ async fn create(
 ) -> Result<Start, PgError> {
     let mut replication = server.connect_replication(Lsn(0)).await?;
     let system_id = replication.system.system_id.clone();
-    clear_way(server, client, checkpoints, &system_id).await?;
+    answer(clear_way(server, client, checkpoints, &system_id)).await?;
     let intent = Intent {
         system_id: system_id.clone(),
         slot: server.slot.clone(),
@@ -256,8 +268,8 @@ async fn create(
     checkpoints::commit(context, checkpoints, vec![moved], None).await?;
     // Before the slot exists, so that no table is rewritten between its snapshot and the copy:
     // a rewrite is not in the stream, and older snapshots see the table empty.
-    let keeper = keep_tables(server, entries).await?;
-    let facts = catalog::facts(server, client).await?;
+    let keeper = answer(keep_tables(server, entries)).await?;
+    let facts = answer(catalog::facts(server, client)).await?;
     let options = if facts.version_num >= FAILOVER_VERSION && !facts.is_replica {
         "(SNAPSHOT 'export', FAILOVER true)"
     } else {
@@ -267,7 +279,7 @@ async fn create(
         "CREATE_REPLICATION_SLOT {} LOGICAL pgoutput {options}",
         server.slot
     );
-    let rows = creating(server, &mut replication, &sql).await?;
+    let rows = creating(server, client, &mut replication, &sql).await?;
     let [row] = rows.as_slice() else {
         return Err(PgError::Protocol(
             "CREATE_REPLICATION_SLOT gave no row".to_owned(),
@@ -294,10 +306,8 @@ async fn create(
     tracing::info!(slot = %server.slot, position = %identity.created, "replication slot created");
     let name = text(2);
     let sql = format!("SET TRANSACTION SNAPSHOT '{}'", name.replace('\'', "''"));
-    keeper
-        .batch_execute(&sql)
-        .await
-        .map_err(|error| server.error(&error))?;
+    let taking = keeper.batch_execute(&sql);
+    answer(async { taking.await.map_err(|error| server.error(&error)) }).await?;
     Ok(Start {
         position: PgPosition::beginning(Arc::new(identity)),
         snapshot: Some(Exported {
@@ -311,6 +321,7 @@ async fn create(
 /// Waits for the creation, which waits for every running transaction.
 async fn creating(
     server: &Server,
+    client: &Client,
     replication: &mut Replication,
     sql: &str,
 ) -> Result<Vec<QueryRow>, PgError> {
@@ -319,11 +330,15 @@ async fn creating(
     loop {
         match tokio::time::timeout(WAITING_EVERY, &mut creating).await {
             Ok(rows) => return rows.map_err(|error| PgError::from_wire(&error, &place)),
-            Err(_) => tracing::warn!(
-                slot = %server.slot,
-                "the slot's creation waits for running transactions to end; see \
-                 SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start"
-            ),
+            Err(_) => {
+                // It may take as long as those transactions, but the server has to be there.
+                answer(catalog::facts(server, client)).await?;
+                tracing::warn!(
+                    slot = %server.slot,
+                    "the slot's creation waits for running transactions to end; see \
+                     SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start"
+                );
+            }
         }
     }
 }
@@ -391,10 +406,11 @@ async fn keep_tables(server: &Server, entries: &[Entry]) -> Result<Client, PgErr
 ///
 /// The session failed.
 pub async fn export(server: &Server, entries: &[Entry]) -> Result<(Exported, Lsn), PgError> {
-    let keeper = keep_tables(server, entries).await?;
+    let keeper = answer(keep_tables(server, entries)).await?;
     let sql = "SELECT pg_export_snapshot(), CASE WHEN pg_is_in_recovery()
         THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text";
-    let row = keeper.query_one(sql, &[]).await;
+    let asking = keeper.query_one(sql, &[]);
+    let row = answer(async { Ok(asking.await) }).await?;
     let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get::<_, String>(1)?));
     let (name, end) = row
         .and_then(|row| read(&row))

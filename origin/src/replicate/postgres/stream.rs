@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,6 +49,8 @@ pub struct Progress {
     pub durable: AtomicU64,
     /// The end of the server's log as the stream last told.
     pub end: AtomicU64,
+    /// A table left the publication: the next life says so and stops it.
+    pub has_left: AtomicBool,
 }
 
 impl Progress {
@@ -285,6 +287,10 @@ impl<'a> Stream<'a> {
         self.progress.end.fetch_max(end.0, Ordering::Relaxed);
         if self.transaction.is_some() {
             return Ok(());
+        }
+        if self.progress.has_left.load(Ordering::Relaxed) {
+            let reason = "a table left the publication; connecting again to see which";
+            return Err(PgError::Lost(reason.to_owned()));
         }
         let durable = Lsn(self.progress.durable.load(Ordering::Relaxed));
         if let Some(now_ms) = now_ms.filter(|_| durable >= self.changed) {

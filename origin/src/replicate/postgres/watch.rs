@@ -40,6 +40,8 @@ pub struct Watch {
     pub progress: Arc<Progress>,
     /// Measures to publish.
     pub qualities: Vec<Quality>,
+    /// The tables that are followed.
+    pub tables: Vec<String>,
     /// Whether the server takes no heartbeat, because it is a replica.
     pub is_replica: bool,
 }
@@ -63,6 +65,9 @@ impl Watch {
                 _ = looks.tick() => {
                     if let Some(slot) = self.bounded("slot", self.look(), &mut warned).await.flatten() {
                         self.report(&slot, &mut warned);
+                    }
+                    if self.bounded("publication", self.has_left(), &mut warned).await == Some(true) {
+                        self.progress.has_left.store(true, Ordering::Relaxed);
                     }
                     self.publish();
                 }
@@ -101,6 +106,18 @@ impl Watch {
     async fn look(&self) -> Result<Option<Slot>, PgError> {
         let session = self.pool.session().await?;
         catalog::slot(&self.server, &session).await
+    }
+
+    /// Whether a followed table is not published any more: its changes would go by in silence.
+    async fn has_left(&self) -> Result<bool, PgError> {
+        let session = self.pool.session().await?;
+        let publication = catalog::publication(&self.server, &session).await?;
+        let is_published = |table| {
+            publication
+                .as_ref()
+                .is_some_and(|p| p.tables.contains_key(table))
+        };
+        Ok(!self.tables.iter().all(is_published))
     }
 
     fn report(&self, slot: &Slot, warned: &mut Warned) {
