@@ -14,8 +14,8 @@ use crate::table::Table;
 /// Measures Edgewise, beside peers where there are any.
 #[derive(Parser)]
 struct Options {
-    /// Sections: ranking, bundle, edge, ingest, rows, import, load, drain, copy, mariadb,
-    /// freshness; all where absent. `chaos` (an hour) runs only where it is named.
+    /// Sections: ranking, bundle, edge, ingest, rows, import, load, drain, memory, copy,
+    /// mariadb, freshness; all where absent. `chaos` (an hour) runs only where it is named.
     sections: Vec<String>,
     /// Write the table into docs/performance.md.
     #[arg(long)]

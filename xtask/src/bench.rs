@@ -11,7 +11,6 @@ use crate::{BenchOptions, build, check, demo, paths, setup};
 pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
     setup::everything()?;
     build::edge()?;
-    build::origin()?;
     check::dry_run_deploy()?;
     let mut wasm = Command::new("cargo");
     wasm.args([
@@ -27,9 +26,12 @@ pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
     run("build the workloads for WASM", &mut wasm)?;
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["build", "--release", "--package", "edgewise-benches"])
+        .args(["build", "--release"])
+        .args(["--package", "edgewise-origin"])
+        .args(["--package", "edgewise-benches"])
         .current_dir(paths::root());
-    run("build the benches", &mut cargo)?;
+    // At once: one after the other their dependencies would be built with other features each.
+    run("build the origin and the benches", &mut cargo)?;
     let mut bench = Command::new(paths::target().join("release/edgewise-bench"));
     bench.args(&options.sections).current_dir(paths::root());
     if options.save {

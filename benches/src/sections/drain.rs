@@ -123,7 +123,7 @@ pub(super) fn settings(version: Version) -> PostgresConfig {
         .with("track_commit_timestamp", "on")
 }
 
-/// PostgreSQL's log beside its raw drain, and the memory that a huge transaction takes.
+/// PostgreSQL's log beside its raw drain.
 pub(crate) fn postgres(table: &mut Table) -> Result<()> {
     let Some(server) = Postgres::start_with(settings(Version::Pg15)) else {
         return Ok(());
@@ -161,8 +161,7 @@ pub(crate) fn postgres(table: &mut Table) -> Result<()> {
         small,
         "bar: 0.90",
     );
-    followed.check()?;
-    memory(table, &mut followed, next)
+    followed.check()
 }
 
 /// Rows a second of the raw drain and of ours, of the same changes.
@@ -257,9 +256,18 @@ fn singles(first: u64, rows: u64) -> String {
     )
 }
 
-fn memory(table: &mut Table, followed: &mut Followed, next: u64) -> Result<()> {
+/// A transaction that is larger than the memory of the process may be.
+pub(crate) fn memory(table: &mut Table) -> Result<()> {
+    let Some(server) = Postgres::start_with(settings(Version::Pg15)) else {
+        return Ok(());
+    };
+    let mut followed = Followed::new(Database::Postgres(server), 0)?;
+    let origin = followed.start()?;
+    let marker = followed.mark();
+    wait_for(&origin, marker)?;
+    drop(origin);
     let mut session = followed.database.connect();
-    session.sql(&insert(Dialect::Postgres, next, HUGE));
+    session.sql(&insert(Dialect::Postgres, 1, HUGE));
     let marker = followed.mark();
     let started = Instant::now();
     let origin = followed.start()?;

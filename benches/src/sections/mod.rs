@@ -21,7 +21,7 @@ use crate::table::Table;
 type Section = fn(&mut Table) -> Result<()>;
 
 /// Sections by name, in the order of the table.
-pub(crate) const ALL: [(&str, Section); 11] = [
+pub(crate) const ALL: [(&str, Section); 12] = [
     ("ranking", ranking::run),
     ("bundle", bundle::run),
     ("edge", edge::run),
@@ -30,6 +30,7 @@ pub(crate) const ALL: [(&str, Section); 11] = [
     ("import", import::run),
     ("load", load::run),
     ("drain", drain::postgres),
+    ("memory", drain::memory),
     ("copy", drain::first_copy),
     ("mariadb", drain::mariadb),
     ("freshness", freshness::run),

@@ -146,6 +146,12 @@ impl<P: Position> Machine<P> {
         !self.is_broken && self.clear.is_none() && !self.is_full()
     }
 
+    /// Whether the next batch has rows.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        self.building.rows_since.is_some()
+    }
+
     /// Whether an error ended it.
     #[must_use]
     pub fn is_broken(&self) -> bool {

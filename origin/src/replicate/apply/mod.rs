@@ -36,6 +36,9 @@ pub const BATCH_ROWS_MAX: usize = 50_000;
 /// Bytes of a batch at most, about: a quarter of the writer's queue.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
+/// Rows after which it is asked again whether a batch is due.
+const ROWS_UNASKED: u32 = 64;
+
 /// Where a source stands.
 pub trait Position: Clone + Send + Sync + 'static {
     /// As the checkpoint holds it.
@@ -84,6 +87,8 @@ pub struct Applier<P: Position> {
     outbox: Option<Box<Command>>,
     reply: Option<(Reply, Stopwatch)>,
     error: Option<ApplyError>,
+    /// Rows since it was asked whether a batch is due.
+    unasked: u32,
     /// This applier's share of the source's gauges.
     part: super::metrics::Part,
 }
@@ -108,6 +113,7 @@ impl<P: Position> Applier<P> {
             outbox: None,
             reply: None,
             error: None,
+            unasked: 0,
         }
     }
 
@@ -122,13 +128,27 @@ impl<P: Position> Applier<P> {
         dead: Option<DeadLetter>,
         position: P,
     ) -> Result<(), ApplyError> {
-        self.room().await?;
-        let was_pending = self.machine.oldest_ms().is_some();
-        let pushed = self.machine.push(change, dead, position, self.now());
+        if !self.machine.has_room() {
+            self.room().await?;
+        }
+        // A batch is timed by its first row.
+        let is_first = !self.machine.has_rows();
+        let now = if is_first {
+            self.now()
+        } else {
+            Moment::default()
+        };
+        let pushed = self.machine.push(change, dead, position, now);
         debug_assert!(pushed, "there was room");
-        if !was_pending {
+        if is_first {
             self.gauge();
         }
+        // Whether a batch is due is asked of a clock: not for every row.
+        self.unasked += 1;
+        if self.unasked < ROWS_UNASKED && self.machine.has_room() && self.error.is_none() {
+            return Ok(());
+        }
+        self.unasked = 0;
         self.submit(false).map(drop)
     }
 

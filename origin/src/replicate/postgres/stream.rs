@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use pgwire_replication::{ReplicationClient, ReplicationEvent};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::checkpoints::{CATCH_UP, CatchUp, Checkpoints, STREAM, stopped};
-use super::client::{Replication, Server};
+use super::client::{READ_AHEAD_MAX, Replication, Server};
 use super::decode::Message;
 use super::error::PgError;
 use super::pool::Pool;
@@ -170,8 +171,18 @@ impl<'a> Stream<'a> {
                 Ok(()) = durable.changed() => self.acknowledge(&client, &mut durable),
                 event = client.recv() => {
                     let ended = || PgError::Lost("the server ended the stream".to_owned());
-                    let event = event.map_err(wrong)?.ok_or_else(ended)?;
-                    self.take(event, &client, &mut durable).await?;
+                    let (mut event, mut taken) = (event, 0);
+                    loop {
+                        let next = event.map_err(wrong)?.ok_or_else(ended)?;
+                        self.take(next, &client, &mut durable).await?;
+                        taken += 1;
+                        if taken == READ_AHEAD_MAX {
+                            break;
+                        }
+                        // What is here already needs no timers.
+                        let Some(next) = client.recv().now_or_never() else { break };
+                        event = next;
+                    }
                     heard = Instant::now();
                 }
                 applied = self.applier.idle() => applied?,
@@ -196,6 +207,10 @@ impl<'a> Stream<'a> {
         let progress = self.progress.clone();
         let context = self.context;
         let mut handling = std::pin::pin!(self.handle(event));
+        // It seldom waits.
+        if let Some(handled) = handling.as_mut().now_or_never() {
+            return handled;
+        }
         loop {
             tokio::select! {
                 biased;
