@@ -16,6 +16,8 @@ use crate::workerd::{ADMIN_TOKEN, Server, edge};
 
 /// Transactions a second beside the probes.
 const RATE: u64 = 2_000;
+/// Pause between a hundredth of them and the next, s: a little short, for the time between rounds.
+const PACE_S: f64 = 0.0097;
 /// Connections that make them.
 const LOADERS: u64 = 4;
 /// Samples of each sort at the edge.
@@ -85,18 +87,18 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
 fn load(mut session: Session, loader: u64, stop: &AtomicBool, sent: &AtomicU64) {
     session.sql("set synchronous_commit = off");
     let mut next = 1 + loader * 100_000_000;
-    // Ten milliseconds at a time.
+    // About ten milliseconds at a time.
     let chunk = RATE / LOADERS / 100;
     let rounds = 50;
     while !stop.load(Ordering::SeqCst) {
         let rows = chunk * rounds;
         session.sql(&format!(
-            "do $$ declare began timestamptz; n bigint := {next}; begin \
-             for round in 1..{rounds} loop began := clock_timestamp(); \
+            "do $$ declare began timestamptz := clock_timestamp(); n bigint := {next}; begin \
+             for round in 1..{rounds} loop \
              for k in 1..{chunk} loop \
              insert into interactions values (n, 1 + n * 7919 % {PEOPLE}, 1 + n * 104729 % {POSTS}, n % 3, null, clock_timestamp()); \
              commit; n := n + 1; end loop; \
-             perform pg_sleep(greatest(0, 0.01 - extract(epoch from clock_timestamp() - began))); \
+             perform pg_sleep(greatest(0, round * {PACE_S} - extract(epoch from clock_timestamp() - began))); \
              end loop; end $$"
         ));
         next += rows;
