@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::ingest::{Command, WriteError, Writer};
+use crate::store::block::Packable;
 use crate::store::item::ItemRecord;
 use crate::store::log::{EventOrigin, LogEntry, LogEvent};
 use crate::store::reaction::Reaction;
@@ -62,8 +63,8 @@ pub fn export(store: &dyn Store, clock: &Clock, user: &str) -> Result<Option<Exp
         last_event_at: recent.map_or(0, |recent| recent.last_event_ms),
         follows: reader.follows()?,
         hides: reader.hides()?,
-        seen: reader.by_day(Table::Seen, Name::Item, "last_at")?,
-        interactions: reader.by_day(Table::Affinity, Name::Author, "count")?,
+        seen: reader.by_day::<i64>(Table::Seen, Name::Item, "last_at")?,
+        interactions: reader.by_day::<u64>(Table::Affinity, Name::Author, "count")?,
         reactions: reader.reactions()?,
         events,
         served,
@@ -163,30 +164,36 @@ impl Reader<'_> {
         Ok(hides)
     }
 
-    fn by_day(
+    fn by_day<V: Packable + Serialize>(
         &mut self,
         table: Table,
         kind: Name,
         value_name: &'static str,
     ) -> Result<Vec<Value>, StoreError> {
         let mut rows = Vec::new();
-        for (key, value) in self.rows(table)? {
-            let day = read::key_u32(table, &key, 0)?;
-            let name = self.name(kind, read::key_u64(table, &key, 4)?)?;
-            let value = match table {
-                Table::Seen => json!(i64::decode(table, &value)?),
-                _ => json!(u64::decode(table, &value)?),
-            };
+        for (prefix, hash, value) in self.entries::<V>(table)? {
+            let day = read::key_u32(table, &prefix, 8)?;
+            let name = self.name(kind, hash)?;
             rows.push(json!({ kind.key(): name, "day": day, value_name: value }));
         }
         Ok(rows)
     }
 
+    /// The user's entries of a table: prefix, hash and value.
+    fn entries<V: Packable>(&self, table: Table) -> Result<Vec<(Vec<u8>, u64, V)>, StoreError> {
+        let mut entries = Vec::new();
+        let range = Range::prefix(&keys::number(self.number));
+        read::entries(self.snapshot, table, &range, &mut |prefix, hash, value| {
+            entries.push((prefix.to_vec(), hash, value));
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
     fn reactions(&mut self) -> Result<Vec<Value>, StoreError> {
         let mut reactions = Vec::new();
-        for (key, value) in self.rows(Table::Reactions)? {
-            let item = self.name(Name::Item, read::key_u64(Table::Reactions, &key, 0)?)?;
-            let reaction = Reaction::decode(Table::Reactions, &value)?;
+        for (_, item, reaction) in self.entries::<Reaction>(Table::Reactions)? {
+            let item = self.name(Name::Item, item)?;
             let kinds: Vec<EventType> = EventType::ALL
                 .into_iter()
                 .filter(|&kind| reaction.kinds >> kind as u16 & 1 == 1)

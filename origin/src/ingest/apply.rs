@@ -172,8 +172,8 @@ impl Batch<'_> {
         let Some(item) = context.event.item else {
             return Ok(());
         };
-        let key = keys::pair(context.event.user, item);
-        let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
+        let user = keys::number(context.event.user);
+        let reaction = self.tables.reactions.get_mut(&*self.stored, user, item)?;
         if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.likes)) {
             self.count_back(item, taken.hour, |counters| &mut counters.likes)?;
             self.shift(item, taken.shift, self.hot.like)?;
@@ -230,8 +230,8 @@ impl Batch<'_> {
             item = item.or(follow.via);
         }
         let Some(item) = item else { return Ok(()) };
-        let key = keys::pair(event.user, item);
-        let reaction = self.tables.reactions.get_mut(&*self.stored, key)?;
+        let user = keys::number(event.user);
+        let reaction = self.tables.reactions.get_mut(&*self.stored, user, item)?;
         if let Some(taken) = reaction.and_then(|reaction| take_back(&mut reaction.follows)) {
             self.count_back(item, taken.hour, |counters| &mut counters.follows)?;
             self.shift(item, taken.shift, self.hot.follow)?;
@@ -290,7 +290,7 @@ impl Batch<'_> {
     pub(super) fn reaction(&mut self, user: u64, item: u64) -> Result<&mut Reaction, StoreError> {
         self.tables
             .reactions
-            .entry(&*self.stored, keys::pair(user, item))
+            .entry(&*self.stored, keys::number(user), item)
     }
 
     pub(super) fn count(
@@ -382,11 +382,12 @@ impl Batch<'_> {
         let Some(item) = event.item else {
             return Ok(());
         };
-        let key = keys::by_day(event.user, keys::day_of(event.ts_ms), item);
-        match self.tables.seen.get_mut(&*self.stored, key)? {
-            Some(last_ms) => *last_ms = event.ts_ms.max(*last_ms),
-            None => self.tables.seen.put(key, event.ts_ms),
-        }
+        let day = keys::number_slot(event.user, keys::day_of(event.ts_ms));
+        let last_ms = self
+            .tables
+            .seen
+            .entry_or(&*self.stored, day, item, event.ts_ms)?;
+        *last_ms = event.ts_ms.max(*last_ms);
         Ok(())
     }
 
@@ -398,8 +399,8 @@ impl Batch<'_> {
         let event = context.event;
         context.effect.author = author;
         if let Some(author) = author {
-            let key = keys::by_day(event.user, keys::day_of(event.ts_ms), author);
-            *self.tables.affinity.entry(&*self.stored, key)? += 1;
+            let day = keys::number_slot(event.user, keys::day_of(event.ts_ms));
+            *self.tables.affinity.entry(&*self.stored, day, author)? += 1;
         }
         if let Some(item) = event.item {
             let reaction = self.reaction(event.user, item)?;

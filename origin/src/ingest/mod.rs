@@ -14,6 +14,7 @@ mod events;
 #[cfg(test)]
 mod histories;
 pub mod outlier;
+pub(crate) mod packed;
 mod queue;
 mod rewarm;
 pub mod rows;

@@ -4,6 +4,8 @@ use edgewise_ranking::HotSum;
 use edgewise_ranking::config::HotConfig;
 
 use super::outlier::RULE;
+use super::packed::Packed;
+use crate::store::reaction::Reaction;
 use crate::store::record::{ItemTotals, Record};
 use crate::store::{Store, StoreError, Table, keys, read};
 use crate::verify;
@@ -35,10 +37,11 @@ pub(super) fn rewarm(store: &dyn Store, config: &HotConfig) -> Result<(), StoreE
             totals.last_event_ms = warmth.last_event_ms;
             tx.put(Table::Totals, &key, &totals.encode())?;
         }
+        let mut reactions = Packed::<8, Reaction>::new(Table::Reactions, 0);
         for (&(user, item), made) in &recount.reactions {
-            let key = keys::pair(user, item);
-            tx.put(Table::Reactions, &key, &made.record().encode())?;
+            *reactions.entry(&*tx, keys::number(user), item)? = made.record();
         }
+        reactions.flush(tx)?;
         tx.put(Table::Meta, keys::OUTLIER_RULE, &RULE.encode())?;
         tx.put(Table::Meta, keys::HOT_CONFIG, &config.encode())
     })

@@ -3,6 +3,7 @@
 use edgewise_wire::counters::Counters;
 
 use super::cells::Cells;
+use super::packed::Packed;
 use crate::store::item::ItemRecord;
 use crate::store::memory::{RememberedRow, RowBlock};
 use crate::store::reaction::Reaction;
@@ -19,6 +20,8 @@ const RECENT: usize = 16_384;
 const FEW: usize = 4_096;
 /// Blocks of the row memory kept between transactions.
 const FEW_BLOCKS: usize = 1_024;
+/// Memory of blocks kept between transactions, by table.
+const PACKED_BYTES: usize = 8 << 20;
 
 /// Everything but `Meta`, `Log` and what is kept of sources.
 #[derive(Debug)]
@@ -33,9 +36,9 @@ pub(super) struct Tables {
     pub(super) recent: Cells<8, RecentEvents>,
     pub(super) follows: Cells<16, Follow>,
     pub(super) hides: Cells<17, Hide>,
-    pub(super) seen: Cells<20, i64>,
-    pub(super) affinity: Cells<20, u64>,
-    pub(super) reactions: Cells<16, Reaction>,
+    pub(super) seen: Packed<12, i64>,
+    pub(super) affinity: Packed<12, u64>,
+    pub(super) reactions: Packed<8, Reaction>,
     pub(super) activity: Cells<12, u64>,
     pub(super) days: Cells<4, DayStats>,
     pub(super) user_ids: Cells<8, String>,
@@ -66,9 +69,9 @@ impl Tables {
             recent: Cells::new(Table::Recent, RECENT),
             follows: Cells::new(Table::Follows, 0),
             hides: Cells::new(Table::Hides, 0),
-            seen: Cells::new(Table::Seen, 0),
-            affinity: Cells::new(Table::Affinity, SMALL),
-            reactions: Cells::new(Table::Reactions, 0),
+            seen: Packed::new(Table::Seen, PACKED_BYTES),
+            affinity: Packed::new(Table::Affinity, PACKED_BYTES),
+            reactions: Packed::new(Table::Reactions, PACKED_BYTES),
             activity: Cells::new(Table::Activity, SMALL),
             days: Cells::new(Table::Days, FEW),
             user_ids: Cells::new(Table::UserIds, 0),

@@ -73,6 +73,24 @@ impl Encoder {
         self.uint(value.len() as u64).raw(value.as_bytes())
     }
 
+    /// Appends what `write` appends, preceded by its length.
+    pub fn sized(&mut self, write: impl FnOnce(&mut Self)) -> &mut Self {
+        let at = self.0.len();
+        self.0.push(0);
+        write(self);
+        let len = self.0.len() - at - 1;
+        match (u8::try_from(len), self.0.get_mut(at)) {
+            // Its length is one byte, as nearly always.
+            (Ok(short @ 0..0x80), Some(place)) => *place = short,
+            _ => {
+                let mut head = Self::default();
+                head.uint(len as u64);
+                self.0.splice(at..=at, head.0);
+            }
+        }
+        self
+    }
+
     /// Appends a presence byte and the text.
     pub fn optional_text(&mut self, value: Option<&str>) -> &mut Self {
         match value {
@@ -130,6 +148,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// What was not read yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Whether everything was read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -172,6 +196,15 @@ impl<'a> Decoder<'a> {
             .ok_or_else(|| self.corrupt("too short"))?;
         self.rest = rest;
         Ok(head)
+    }
+
+    /// Reads bytes that their length precedes.
+    ///
+    /// # Errors
+    /// See [`Decoder::byte`].
+    pub fn sized(&mut self) -> Result<&'a [u8], StoreError> {
+        let len = usize::try_from(self.uint()?).unwrap_or(usize::MAX);
+        self.raw(len)
     }
 
     /// Reads an unsigned varint.
@@ -242,8 +275,7 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// See [`Decoder::byte`]; also where it is not UTF-8.
     pub fn text(&mut self) -> Result<&'a str, StoreError> {
-        let len = usize::try_from(self.uint()?).unwrap_or(usize::MAX);
-        let bytes = self.raw(len)?;
+        let bytes = self.sized()?;
         std::str::from_utf8(bytes).map_err(|_| self.corrupt("text is not UTF-8"))
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use edgewise_ranking::id_hash;
 use edgewise_wire::counters::Counters;
 
+use super::block::{self, Packable};
 use super::error::StoreError;
 use super::item::ItemRecord;
 use super::log::LogRecord;
@@ -230,17 +231,22 @@ pub fn engagements(
     snapshot: &dyn Snapshot,
     visit: &mut dyn FnMut(Engagement),
 ) -> Result<(), StoreError> {
-    snapshot.scan(Table::Reactions, &Range::all(), &mut |key, value| {
-        let reaction = Reaction::decode(Table::Reactions, value)?;
-        visit(Engagement {
-            user: key_u64(Table::Reactions, key, 0)?,
-            item: key_u64(Table::Reactions, key, 8)?,
-            last_ms: reaction.last_ms,
-            kinds: reaction.kinds,
-            likes: reaction.likes.count(),
-        });
-        Ok(ControlFlow::Continue(()))
-    })
+    let all = Range::all();
+    entries::<Reaction>(
+        snapshot,
+        Table::Reactions,
+        &all,
+        &mut |prefix, item, reaction| {
+            visit(Engagement {
+                user: key_u64(Table::Reactions, prefix, 0)?,
+                item,
+                last_ms: reaction.last_ms,
+                kinds: reaction.kinds,
+                likes: reaction.likes.count(),
+            });
+            Ok(())
+        },
+    )
 }
 
 /// Visits every (user number, author hash, follow), ascending.
@@ -338,13 +344,12 @@ fn seen(snapshot: &dyn Snapshot, user: u64, since_ms: i64) -> Result<Vec<(u64, i
         ..Range::prefix(&keys::number(user))
     };
     let mut last: BTreeMap<u64, i64> = BTreeMap::new();
-    snapshot.scan(Table::Seen, &range, &mut |key, value| {
-        let at_ms = i64::decode(Table::Seen, value)?;
+    entries::<i64>(snapshot, Table::Seen, &range, &mut |_, item, at_ms| {
         if at_ms >= since_ms {
-            let known = last.entry(key_u64(Table::Seen, key, 12)?).or_insert(at_ms);
+            let known = last.entry(item).or_insert(at_ms);
             *known = at_ms.max(*known);
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })?;
     Ok(last.into_iter().collect())
 }
@@ -361,33 +366,53 @@ fn interactions(
         &keys::number_slot(user, today.saturating_add(1)),
     );
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-    snapshot.scan(Table::Affinity, &range, &mut |key, value| {
-        let count = u32::try_from(u64::decode(Table::Affinity, value)?).unwrap_or(u32::MAX);
-        let sum = counts
-            .entry(key_u64(Table::Affinity, key, 12)?)
-            .or_default();
-        *sum = sum.saturating_add(count);
-        Ok(ControlFlow::Continue(()))
-    })?;
+    entries::<u64>(
+        snapshot,
+        Table::Affinity,
+        &range,
+        &mut |_, author, count| {
+            let sum = counts.entry(author).or_default();
+            *sum = sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            Ok(())
+        },
+    )?;
     Ok(counts.into_iter().collect())
 }
 
 fn recent_likes(snapshot: &dyn Snapshot, user: u64) -> Result<Vec<(u64, i64)>, StoreError> {
     let mut likes = Vec::new();
-    snapshot.scan(
+    let range = Range::prefix(&keys::number(user));
+    entries::<Reaction>(
+        snapshot,
         Table::Reactions,
-        &Range::prefix(&keys::number(user)),
-        &mut |key, value| {
-            let reaction = Reaction::decode(Table::Reactions, value)?;
+        &range,
+        &mut |_, item, reaction| {
             if reaction.likes.count() > 0 {
-                likes.push((key_u64(Table::Reactions, key, 8)?, reaction.last_ms));
+                likes.push((item, reaction.last_ms));
             }
-            Ok(ControlFlow::Continue(()))
+            Ok(())
         },
     )?;
     likes.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
     likes.truncate(RECENT_LIKES_MAX);
     Ok(likes)
+}
+
+/// Visits the entries of the blocks in `range`, ascending: prefix, hash and value (see
+/// [`block`]).
+///
+/// # Errors
+/// See [`position`].
+pub fn entries<V: Packable>(
+    snapshot: &dyn Snapshot,
+    table: Table,
+    range: &Range,
+    visit: &mut dyn FnMut(&[u8], u64, V) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    snapshot.scan(table, range, &mut |key, value| {
+        block::entries(table, key, value, visit)?;
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 fn item_state(hash: u64, record: ItemRecord, totals: &ItemTotals) -> ItemState {

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use redb::{
     Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    TableDefinition, TableError,
+    TableDefinition, TableError, WriteTransaction,
 };
+
+mod upgrade;
 
 use super::error::StoreError;
 use super::guard::guarded;
-use super::record::{Record, UserRecord};
+use super::record::Record;
 use super::table::Table;
 use super::{Range, Snapshot, Store, Transaction, Visit, Work, keys};
 
@@ -21,16 +23,10 @@ use super::{Range, Snapshot, Store, Transaction, Visit, Work, keys};
 pub const FILE_NAME: &str = "edgewise.redb";
 
 /// Format of the tables and records; counted up with every incompatible change.
-pub const FORMAT: u64 = 2;
-
-/// The format before rows of an operator's database were counted; it is brought up to date.
-const FORMAT_WITHOUT_ROWS: u64 = 1;
+pub const FORMAT: u64 = 3;
 
 /// Memory for pages that were read or written, bytes; less with [`RedbStore::open_with`].
 pub const CACHE_BYTES: usize = 256 << 20;
-
-/// Users held in memory while a database is brought up to date.
-const UPGRADE_CHUNK: usize = 10_000;
 
 /// First bytes of every redb file.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
@@ -186,13 +182,15 @@ impl RedbStore {
         let found = store.format()?;
         match found {
             Some(FORMAT) => {}
-            Some(FORMAT_WITHOUT_ROWS) => {
+            Some(found) if upgrade::is_known(found) => {
                 tracing::info!(
                     path = %store.path.display(),
-                    "the database is brought from format 1 to format 2"
+                    "the database is brought from format {found} to format {FORMAT}"
                 );
                 // Opening every table makes the new ones.
-                store.write(&mut upgrade)?;
+                store.transact(&mut |transaction, view| {
+                    upgrade::upgrade(transaction, view, found)
+                })?;
             }
             Some(found) => {
                 let found = u32::try_from(found).unwrap_or(u32::MAX);
@@ -209,6 +207,36 @@ impl RedbStore {
 }
 
 impl RedbStore {
+    /// [`Store::write`] with the engine's transaction.
+    fn transact(
+        &self,
+        work: &mut dyn FnMut(&WriteTransaction, &mut WriteView<'_, '_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let path = &*self.path;
+        let mut transaction = engine(path, || self.database().begin_write())?;
+        engine(path, || transaction.set_durability(Durability::Immediate))?;
+        transaction.set_quick_repair(true);
+        let tables = Vec::with_capacity(Table::ALL.len());
+        let mut view = WriteView { path, tables };
+        let opened = Table::ALL.into_iter().try_for_each(|table| {
+            let open = engine(path, || transaction.open_table(definition(table)))?;
+            view.tables.push(open);
+            Ok(())
+        });
+        let worked = opened.and_then(|()| work(&transaction, &mut view));
+        let closed = engine(path, || {
+            drop(view);
+            Ok::<(), redb::Error>(())
+        });
+        match worked.and(closed) {
+            Ok(()) => engine(path, || transaction.commit()),
+            Err(error) => {
+                guarded(|| drop(transaction));
+                Err(error)
+            }
+        }
+    }
+
     /// The format in the file; `None` in a new one.
     fn format(&self) -> Result<Option<u64>, StoreError> {
         let path = &self.path;
@@ -241,35 +269,6 @@ fn builder(cache_bytes: usize) -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     builder
-}
-
-/// Users are found by number too since format 2; everything else is read as it is.
-fn upgrade(tx: &mut dyn Transaction) -> Result<(), StoreError> {
-    let mut from = Vec::new();
-    loop {
-        let mut users = Vec::new();
-        let mut next = None;
-        tx.scan(Table::Users, &Range::from_key(&from), &mut |key, value| {
-            if users.len() == UPGRADE_CHUNK {
-                next = Some(key.to_vec());
-                return Ok(ControlFlow::Break(()));
-            }
-            users.push(UserRecord::decode(Table::Users, value)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for user in users {
-            tx.put(
-                Table::UserIds,
-                &keys::number(user.number),
-                &user.id.encode(),
-            )?;
-        }
-        match next {
-            Some(next) => from = next,
-            None => break,
-        }
-    }
-    tx.put(Table::Meta, keys::FORMAT, &FORMAT.encode())
 }
 
 /// Refuses a file that is no database: the engine would make an empty one of some.
@@ -358,29 +357,7 @@ impl Store for RedbStore {
     }
 
     fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        let path = &*self.path;
-        let mut transaction = engine(path, || self.database().begin_write())?;
-        engine(path, || transaction.set_durability(Durability::Immediate))?;
-        transaction.set_quick_repair(true);
-        let tables = Vec::with_capacity(Table::ALL.len());
-        let mut view = WriteView { path, tables };
-        let opened = Table::ALL.into_iter().try_for_each(|table| {
-            let open = engine(path, || transaction.open_table(definition(table)))?;
-            view.tables.push(open);
-            Ok(())
-        });
-        let worked = opened.and_then(|()| work(&mut view));
-        let closed = engine(path, || {
-            drop(view);
-            Ok::<(), redb::Error>(())
-        });
-        match worked.and(closed) {
-            Ok(()) => engine(path, || transaction.commit()),
-            Err(error) => {
-                guarded(|| drop(transaction));
-                Err(error)
-            }
-        }
+        self.transact(&mut |_, view| work(view))
     }
 }
 
@@ -486,11 +463,7 @@ fn scan(
 
 #[cfg(test)]
 mod tests {
-    use redb::TableHandle;
-
     use super::*;
-    use crate::store::read;
-    use crate::store::record::Hide;
 
     #[test]
     fn a_second_process_is_told_who_has_the_data() {
@@ -586,56 +559,6 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(store.read().unwrap().get(Table::Meta, b"x").unwrap(), None);
-    }
-
-    #[test]
-    fn a_file_of_format_1_is_brought_up_to_date() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE_NAME);
-        let user = UserRecord {
-            number: 7,
-            id: "ann".to_owned(),
-        };
-        {
-            let old = Database::create(&path).unwrap();
-            let transaction = old.begin_write().unwrap();
-            for table in &Table::ALL[..17] {
-                let mut table = transaction.open_table(definition(*table)).unwrap();
-                if table.name() == "meta" {
-                    table
-                        .insert(keys::FORMAT, 1_u64.encode().as_slice())
-                        .unwrap();
-                }
-                if table.name() == "users" {
-                    table
-                        .insert(&b"12345678"[..], user.encode().as_slice())
-                        .unwrap();
-                }
-                if table.name() == "hides" {
-                    // A hide as format 1 wrote it: a time.
-                    let key = keys::hide(7, keys::HIDDEN_ITEM, 9);
-                    table.insert(&key[..], 55_i64.encode().as_slice()).unwrap();
-                }
-            }
-            transaction.commit().unwrap();
-        }
-        for _ in 0..2 {
-            let store = RedbStore::open_with(directory.path(), 8 << 20).unwrap();
-            assert_eq!(store.format().unwrap(), Some(FORMAT));
-            let read = store.read().unwrap();
-            assert_eq!(read::user_id(&*read, 7).unwrap(), Some("ann".to_owned()));
-            let key = keys::hide(7, keys::HIDDEN_ITEM, 9);
-            let hide = read::get::<Hide>(&*read, Table::Hides, &key)
-                .unwrap()
-                .unwrap();
-            assert_eq!((hide.at_ms, hide.called, hide.rows), (55, true, 0));
-            for table in Table::ALL {
-                read.scan(table, &Range::all(), &mut |_, _| {
-                    Ok(ControlFlow::Continue(()))
-                })
-                .unwrap();
-            }
-        }
     }
 
     #[test]

@@ -34,11 +34,13 @@ pub enum Table {
     Follows,
     /// (user number, 0 item or 1 author u8, hash) → domain time, Unix ms.
     Hides,
-    /// (user number, UTC day u32, item hash) → domain time last seen that day, Unix ms.
+    /// (user number, UTC day u32), item hash → domain time last seen that day, Unix ms, in
+    /// [blocks](super::block).
     Seen,
-    /// (user number, UTC day u32, author hash) → interactions u32.
+    /// (user number, UTC day u32), author hash → interactions u32, in [blocks](super::block).
     Affinity,
-    /// (user number, item hash) → [`Reaction`](super::record::Reaction).
+    /// (user number), item hash → [`Reaction`](super::reaction::Reaction), in
+    /// [blocks](super::block).
     Reactions,
     /// (UTC day u32, user number) → events u32.
     Activity,
@@ -104,9 +106,9 @@ impl Table {
             Self::Recent => "recent",
             Self::Follows => "follows",
             Self::Hides => "hides",
-            Self::Seen => "seen",
-            Self::Affinity => "affinity",
-            Self::Reactions => "reactions",
+            Self::Seen => "seen_blocks",
+            Self::Affinity => "affinity_blocks",
+            Self::Reactions => "reaction_blocks",
             Self::Activity => "activity",
             Self::Days => "days",
             Self::UserIds => "user_ids",

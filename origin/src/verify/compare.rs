@@ -13,6 +13,7 @@ use super::rows::Remembered;
 use super::{MISMATCHES_MAX, Report};
 use crate::ingest::dedupe::REMEMBERED_MS;
 use crate::ingest::rows::TableId;
+use crate::store::block::Packable;
 use crate::store::item::ItemRecord;
 use crate::store::memory::RememberedRow;
 use crate::store::reaction::Reaction;
@@ -252,19 +253,17 @@ impl<'a> Comparison<'a> {
         self.rows::<_, Hide, _>(Table::Hides, hides.collect(), |one, other| one == other)?;
         let seen = recount.seen.into_iter();
         let seen = seen.map(|((user, day, item), at)| (keys::by_day(user, day, item), at));
-        self.rows::<_, i64, _>(Table::Seen, seen.collect(), |one, other| one == other)?;
+        self.entries::<_, i64>(Table::Seen, seen.collect())?;
         let affinity = recount.affinity.into_iter();
         let affinity =
             affinity.map(|((user, day, author), count)| (keys::by_day(user, day, author), count));
-        self.rows::<_, u64, _>(Table::Affinity, affinity.collect(), |one, other| {
-            one == other
-        })?;
+        self.entries::<_, u64>(Table::Affinity, affinity.collect())?;
         let reactions = recount
             .reactions
             .into_iter()
             .map(|(key, made)| (key, made.record()));
         let reactions = by_pair(reactions.collect());
-        self.rows::<_, Reaction, _>(Table::Reactions, reactions, |one, other| one == other)?;
+        self.entries::<_, Reaction>(Table::Reactions, reactions)?;
         let activity = recount.activity.into_iter();
         let activity = activity.map(|((day, user), count)| (keys::slot_number(day, user), count));
         self.rows::<_, u64, _>(Table::Activity, activity.collect(), |one, other| {
@@ -281,34 +280,41 @@ impl<'a> Comparison<'a> {
     fn rows<const KEY: usize, R: Record + Debug, E: Debug>(
         &mut self,
         table: Table,
-        mut expected: BTreeMap<[u8; KEY], E>,
+        expected: BTreeMap<[u8; KEY], E>,
         same: impl Fn(&E, &R) -> bool,
     ) -> Result<(), StoreError> {
-        let mut wrong = Vec::new();
-        let mut rows = 0;
-        self.snapshot
-            .scan(table, &Range::all(), &mut |key, value| {
-                rows += 1;
-                let stored = R::decode(table, value)?;
-                let known = <[u8; KEY]>::try_from(key)
-                    .ok()
-                    .and_then(|key| expected.remove(&key));
-                let found = match known {
-                    Some(recounted) if same(&recounted, &stored) => None,
-                    Some(recounted) => Some(format!("is {stored:?}, the log gives {recounted:?}")),
-                    None => Some(format!("is {stored:?}, the log gives nothing")),
-                };
-                wrong.extend(found.map(|found| (key.to_vec(), found)));
-                Ok(ControlFlow::Continue(()))
-            })?;
-        self.report.rows += rows;
-        for (key, recounted) in expected {
-            wrong.push((
-                key.to_vec(),
-                format!("is missing, the log gives {recounted:?}"),
-            ));
-        }
-        for (key, found) in wrong {
+        let mut rows = Rows::new(expected);
+        let all = Range::all();
+        self.snapshot.scan(table, &all, &mut |key, value| {
+            rows.compare(key, &R::decode(table, value)?, &same);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.differences(table, rows)
+    }
+
+    /// Compares a table's entries with those that the log gives.
+    fn entries<const KEY: usize, V: Packable + Debug + PartialEq>(
+        &mut self,
+        table: Table,
+        expected: BTreeMap<[u8; KEY], V>,
+    ) -> Result<(), StoreError> {
+        let mut rows = Rows::new(expected);
+        let all = Range::all();
+        read::entries::<V>(self.snapshot, table, &all, &mut |prefix, hash, value| {
+            let key = [prefix, &hash.to_be_bytes()].concat();
+            rows.compare(&key, &value, |one, other| one == other);
+            Ok(())
+        })?;
+        self.differences(table, rows)
+    }
+
+    fn differences<const KEY: usize, E: Debug>(
+        &mut self,
+        table: Table,
+        rows: Rows<KEY, E>,
+    ) -> Result<(), StoreError> {
+        self.report.rows += rows.found;
+        for (key, found) in rows.wrong() {
             let name = self.name(table, &key)?;
             self.mismatch(format!("{}: {name} {found}", table.name()));
         }
@@ -333,6 +339,43 @@ impl<'a> Comparison<'a> {
         if self.report.mismatches.len() < MISMATCHES_MAX {
             self.report.mismatches.push(what);
         }
+    }
+}
+
+/// Rows that the log gives and no row of the table was found for, and what was wrong so far.
+struct Rows<const KEY: usize, E> {
+    expected: BTreeMap<[u8; KEY], E>,
+    wrong: Vec<(Vec<u8>, String)>,
+    found: u64,
+}
+
+impl<const KEY: usize, E: Debug> Rows<KEY, E> {
+    const fn new(expected: BTreeMap<[u8; KEY], E>) -> Self {
+        Self {
+            expected,
+            wrong: Vec::new(),
+            found: 0,
+        }
+    }
+
+    fn compare<R: Debug>(&mut self, key: &[u8], stored: &R, same: impl Fn(&E, &R) -> bool) {
+        self.found += 1;
+        let known = <[u8; KEY]>::try_from(key).ok();
+        let wrong = match known.and_then(|key| self.expected.remove(&key)) {
+            Some(recounted) if same(&recounted, stored) => return,
+            Some(recounted) => format!("is {stored:?}, the log gives {recounted:?}"),
+            None => format!("is {stored:?}, the log gives nothing"),
+        };
+        self.wrong.push((key.to_vec(), wrong));
+    }
+
+    /// What is wrong, with the rows that are missing.
+    fn wrong(self) -> impl Iterator<Item = (Vec<u8>, String)> {
+        let missing = self.expected.into_iter().map(|(key, recounted)| {
+            let wrong = format!("is missing, the log gives {recounted:?}");
+            (key.to_vec(), wrong)
+        });
+        self.wrong.into_iter().chain(missing)
     }
 }
 

@@ -4,6 +4,7 @@ use edgewise_ranking::id_hash;
 use edgewise_wire::api::{Event, EventType};
 use edgewise_wire::counters::Counters;
 
+use crate::ingest::packed::Packed;
 use crate::ingest::testing::{NOW_MS, Rig, event, item};
 use crate::ingest::{Command, ImportRow, SourceHash};
 use crate::store::reaction::Reaction;
@@ -114,26 +115,29 @@ fn a_row_of_a_user_that_is_missing_changed_or_too_many() {
     );
     let said = damage(|tx| {
         let user = number(&*tx, "u")?;
-        let key = keys::by_day(user, keys::day_of(NOW_MS), id_hash("a"));
-        change::<u64>(tx, Table::Affinity, &key, |count| *count += 1)
+        let day = keys::number_slot(user, keys::day_of(NOW_MS));
+        let mut affinity = Packed::<12, u64>::new(Table::Affinity, 0);
+        *affinity.entry(&*tx, day, id_hash("a"))? += 1;
+        affinity.flush(tx)
     });
-    assert!(said.starts_with("affinity:"), "{said}");
+    assert!(said.starts_with("affinity_blocks:"), "{said}");
     let said = damage(|tx| {
-        let key = keys::by_day(99, 1, 2);
-        tx.put(Table::Seen, &key, &5_i64.encode())
+        let mut seen = Packed::<12, i64>::new(Table::Seen, 0);
+        seen.entry_or(&*tx, keys::number_slot(99, 1), 2, 5)?;
+        seen.flush(tx)
     });
     assert!(
-        said.starts_with("seen:") && said.contains("gives nothing"),
+        said.starts_with("seen_blocks:") && said.contains("gives nothing"),
         "{said}"
     );
     let said = damage(|tx| {
         let user = number(&*tx, "u")?;
-        let key = keys::pair(user, id_hash("i"));
-        change::<Reaction>(tx, Table::Reactions, &key, |reaction| {
-            reaction.shared = true
-        })
+        let mut reactions = Packed::<8, Reaction>::new(Table::Reactions, 0);
+        let reaction = reactions.entry(&*tx, keys::number(user), id_hash("i"))?;
+        reaction.shared = true;
+        reactions.flush(tx)
     });
-    assert!(said.starts_with("reactions:"), "{said}");
+    assert!(said.starts_with("reaction_blocks:"), "{said}");
     let said = damage(|tx| {
         let user = UserRecord {
             number: 3,

@@ -154,17 +154,20 @@ impl Counts {
                 self.follows.insert((user, hashes[&author]));
             }
             let range = Range::prefix(&keys::number(number));
-            snapshot.scan(Table::Affinity, &range, &mut |key, value| {
-                let day = keys::read_u32(key, 8).expect("a key of affinity");
-                let author = keys::read_u64(key, 12).expect("a key of affinity");
-                let count = u64::decode(Table::Affinity, value)?;
-                let author = hashes[&author];
-                if count > 0 && author % 10 != 1 {
-                    let key = (user, u64::from(day), author);
-                    self.affinity.insert(key, count);
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
+            read::entries::<u64>(
+                snapshot,
+                Table::Affinity,
+                &range,
+                &mut |day, author, count| {
+                    let day = keys::read_u32(day, 8).expect("a key of affinity");
+                    let author = hashes[&author];
+                    if count > 0 && author % 10 != 1 {
+                        let key = (user, u64::from(day), author);
+                        self.affinity.insert(key, count);
+                    }
+                    Ok(())
+                },
+            )?;
         }
         Ok(())
     }

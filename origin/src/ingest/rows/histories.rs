@@ -21,6 +21,7 @@ use super::{
 };
 use crate::ingest::Command;
 use crate::ingest::testing::{NOW_MS, Rig, item};
+use crate::store::block::Packable;
 use crate::store::reaction::Reaction;
 use crate::store::record::{ItemTotals, Record};
 use crate::store::{Range, Table, keys, read};
@@ -238,6 +239,17 @@ fn rows_of<R: Record>(rig: &Rig, table: Table) -> Vec<(Vec<u8>, R)> {
     rows
 }
 
+fn entries_of<V: Packable>(rig: &Rig, table: Table) -> Vec<(Vec<u8>, u64, V)> {
+    let mut found = Vec::new();
+    let all = Range::all();
+    read::entries(&*rig.read(), table, &all, &mut |prefix, hash, value| {
+        found.push((prefix.to_vec(), hash, value));
+        Ok(())
+    })
+    .unwrap();
+    found
+}
+
 fn state(rig: &Rig, undo: bool) -> State {
     let snapshot = rig.read();
     let user = |key: &[u8]| {
@@ -251,11 +263,9 @@ fn state(rig: &Rig, undo: bool) -> State {
             state.totals.insert(hash(&key, 0), plain(&totals.counters));
         }
     }
-    for (key, count) in rows_of::<u64>(rig, Table::Affinity) {
+    for (key, author, count) in entries_of::<u64>(rig, Table::Affinity) {
         let day = keys::read_u32(&key, 8).unwrap();
-        state
-            .affinity
-            .insert((user(&key), day, hash(&key, 12)), count);
+        state.affinity.insert((user(&key), day, author), count);
     }
     read::all_follows(&*snapshot, &mut |number, author, _| {
         let user = read::user_id(&*snapshot, number).unwrap().unwrap();
@@ -272,8 +282,8 @@ fn state(rig: &Rig, undo: bool) -> State {
         let hour = keys::read_u32(&key, 8).unwrap();
         state.hours.insert((hash(&key, 0), hour), plain(&counters));
     }
-    for (key, reaction) in rows_of::<Reaction>(rig, Table::Reactions) {
-        let at = (user(&key), hash(&key, 8));
+    for (key, item, reaction) in entries_of::<Reaction>(rig, Table::Reactions) {
+        let at = (user(&key), item);
         let stands = [reaction.likes, reaction.follows].map(|standing| {
             let mut by_hour: BTreeMap<u32, u32> = BTreeMap::new();
             for (hour, count) in standing.by_hour {

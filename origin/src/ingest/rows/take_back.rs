@@ -162,11 +162,11 @@ impl Batch<'_> {
         let Some(author) = event.effect.author else {
             return Ok(());
         };
-        let key = keys::by_day(event.user, keys::day_of(event.ts_ms), author);
-        let count = self.tables.affinity.entry(&*self.stored, key)?;
+        let day = keys::number_slot(event.user, keys::day_of(event.ts_ms));
+        let count = self.tables.affinity.entry(&*self.stored, day, author)?;
         *count = count.saturating_sub(1);
         if *count == 0 {
-            self.tables.affinity.remove(&*self.stored, key)?;
+            self.tables.affinity.remove(&*self.stored, day, author)?;
         }
         Ok(())
     }
