@@ -114,10 +114,14 @@ pub(super) fn debezium<'a>(
     let source_ms = committed_ms.or_else(|| top.ts_ms?.get().parse().ok());
     let row = |raw: Option<&'a RawValue>| row_of(raw, columns, &kinds);
     let op = match &*op {
-        "c" | "r" | "u" => Op::Put {
-            row: row(top.after)?.ok_or(EnvelopeError::NotEnvelope("it has no after"))?,
-            before: row(top.before)?,
-        },
+        "c" | "r" | "u" => {
+            let after = row(top.after)?.ok_or(EnvelopeError::NotEnvelope("it has no after"))?;
+            let before = row(top.before)?;
+            Op::Put {
+                row: filled(after, before.as_ref()),
+                before,
+            }
+        }
         "d" => Op::Delete {
             before: row(top.before)?,
         },
@@ -241,6 +245,18 @@ fn row_of<'a>(
         None | Some("null") => Ok(None),
         Some(text) => read_row(text, columns, kinds, &mut Extra::default()).map(Some),
     }
+}
+
+/// What was not sent since it did not change is as it was before, where the message says how. A
+/// NULL there says nothing: it may stand for a column that is not of the replica identity.
+fn filled<'a>(mut row: Row<'a>, before: Option<&Row<'a>>) -> Row<'a> {
+    for (cell, was) in row.iter_mut().zip(before.into_iter().flatten()) {
+        let is_known = !matches!(was, None | Some(Cell::Null | Cell::Unchanged));
+        if *cell == Some(Cell::Unchanged) && is_known {
+            cell.clone_from(was);
+        }
+    }
+    row
 }
 
 /// What a flattened row says beside its columns.

@@ -163,6 +163,16 @@ fn what_did_not_change_is_not_null() {
 }
 
 #[test]
+fn what_did_not_change_is_as_the_row_before_says() {
+    let unchanged = r#"{"op":"u","before":{"id":1,"author":"a","body":null},"after":{"id":1,"author":"__debezium_unavailable_value","body":"__debezium_unavailable_value"}}"#;
+    let Op::Put { row, .. } = read(unchanged).op else {
+        panic!("no row");
+    };
+    assert_eq!(row[1], Some(Cell::Text("a".into())));
+    assert_eq!(row[4], Some(Cell::Unchanged));
+}
+
+#[test]
 fn values_are_exact() {
     let json = r#"{"op":"c","after":{"id":18446744073709551615,"author":"a\n\u00e9","at":1.5,"price":123456789012345678901234567890,"body":{"a":[1, 2]}}}"#;
     let Op::Put { row, .. } = read(json).op else {
