@@ -111,12 +111,6 @@ pub enum KafkaFault {
         /// The columns now.
         now: String,
     },
-    /// Messages without a key that names columns.
-    #[error("the message {position} has no key that names the row's key columns")]
-    NoKey {
-        /// `topic/partition@offset`.
-        position: String,
-    },
     /// A topic is mapped in two formats.
     #[error("the topic {0} is mapped with different formats")]
     Formats(String),
@@ -246,9 +240,6 @@ impl SourceFault for KafkaFault {
                  --operation Describe --topic {topic} (Write for the topic of [kafka_out])"
             ),
             Self::TooManyPartitions { .. } => "map the topics in two sources".to_owned(),
-            Self::NoKey { .. } => "name the key in the mapping: key = [\"id\"]; and let the \
-                                   connector write it (message.key.columns)"
-                .to_owned(),
             Self::Formats(topic) => {
                 format!("give every entry of {topic} the same format, or use two sources")
             }

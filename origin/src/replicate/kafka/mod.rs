@@ -34,12 +34,16 @@ use super::supervise::{Phase, SourceContext, SourceError, SourceFault};
 /// # Errors
 /// Where a topic cannot be followed; see [`KafkaFault`].
 pub async fn run(context: SourceContext) -> Result<(), SourceError> {
+    let mut items_first = true;
     loop {
         context.status.phase(Phase::Connecting);
         let client = Client::open(&context.config)?;
-        let mut follower = Follower::connect(&context, &client).await?;
+        let mut follower = Follower::connect(&context, &client, items_first).await?;
         context.metrics.connected(true);
-        context.status.phase(Phase::Streaming);
+        context.status.phase(match follower.reads_items() {
+            true => Phase::Copying,
+            false => Phase::Streaming,
+        });
         let ended = follower.follow(&client.consumer).await;
         context.metrics.connected(false);
         drop(follower);
@@ -47,6 +51,7 @@ pub async fn run(context: SourceContext) -> Result<(), SourceError> {
         match ended? {
             Ended::Stopped => return Ok(()),
             Ended::NewPartitions => {}
+            Ended::ItemsRead => items_first = false,
         }
     }
 }

@@ -200,6 +200,24 @@ impl Position {
         })
     }
 
+    /// What the brokers have of some topics and was not read yet: the ends of those partitions,
+    /// by slot.
+    pub(super) fn behind(&self, states: &[TopicState], of: &[bool]) -> Vec<(usize, i64)> {
+        let topics = self.head.topics.iter().zip(states).zip(of);
+        let wanted = topics.filter(|(_, is_wanted)| **is_wanted);
+        let ends = wanted.flat_map(|((topic, state), _)| {
+            let ends = state.partitions.iter().map(|(_, high)| *high);
+            (topic.first..topic.first + topic.partitions).zip(ends)
+        });
+        ends.filter(|(index, end)| !self.has_read(*index, *end))
+            .collect()
+    }
+
+    /// Whether a partition was read up to an end.
+    pub(super) fn has_read(&self, index: usize, end: i64) -> bool {
+        self.slots.get(index).is_none_or(|slot| slot.0 >= end)
+    }
+
     /// Whether the brokers still have what is to be read next, as seen at or after this
     /// position.
     ///
@@ -372,6 +390,15 @@ mod tests {
         assert!(refused("c", &[(11, 20), (5, 5)]).contains("begins @11"));
         assert!(refused("c", &[(0, 10)]).contains("has 1 partitions, but had 2"));
         assert!(Stored::decode(b"{").is_err());
+    }
+
+    #[test]
+    fn what_is_behind_is_told_by_topic() {
+        let ends = [(3, 12), (5, 5)];
+        let position = resolve(&[1], "c", &ends).expect("the same topic");
+        assert_eq!(position.behind(&state(&ends), &[true]), [(0, 12)]);
+        assert_eq!(position.behind(&state(&ends), &[false]), []);
+        assert!(position.has_read(0, 10) && !position.has_read(0, 12));
     }
 
     #[test]

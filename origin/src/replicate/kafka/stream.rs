@@ -31,6 +31,9 @@ const DISCOVERY: Duration = Duration::from_secs(30);
 const STATUS: Duration = Duration::from_secs(1);
 /// How long the message before the next may take to come from a partition that seems too short.
 const PROOF: Duration = Duration::from_secs(10);
+/// Without a message for so long the topics of items are read to their ends: the last offsets
+/// may be a transaction's marks, which never come.
+const ITEMS_SILENCE: Duration = Duration::from_secs(3);
 /// Messages that are read before anything else has its turn.
 const TURN_MESSAGES: usize = 500;
 /// Messages that the source has and are not durable here.
@@ -43,6 +46,8 @@ pub(super) enum Ended {
     Stopped,
     /// A topic has more partitions: they are to be assigned.
     NewPartitions,
+    /// The topics of items were read: now all are.
+    ItemsRead,
 }
 
 /// One life of a source: its topics, its position, and the message that proves each partition.
@@ -56,19 +61,27 @@ pub(super) struct Follower<'c> {
     proofs: Vec<Option<Slot>>,
     /// Partitions that seem too short, by slot, until their proof is seen.
     doubts: Vec<(usize, KafkaFault)>,
+    /// Partitions of items that are read first, by slot, and their ends; where there are none
+    /// every topic is read.
+    first: Vec<(usize, i64)>,
+    /// Since the last message.
+    heard: Stopwatch,
     connected: Stopwatch,
     changes: Changes,
     newest_ms: Option<i64>,
 }
 
 impl<'c> Follower<'c> {
-    /// Reads the stored offsets, compares them with the brokers', and assigns every partition.
+    /// Reads the stored offsets, compares them with the brokers', and assigns every partition;
+    /// with `items_first` only those of items, where they are not read to their ends: an event
+    /// counts for its item's author only where the item is known.
     pub(super) async fn connect(
         context: &'c SourceContext,
         client: &'c Client,
+        items_first: bool,
     ) -> Result<Self, SourceError> {
         let config = &context.config;
-        let topics = topics_of(context)?;
+        let mut topics = topics_of(context)?;
         let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
         let (cluster, states) = client.states(names).await?;
         let stored = read::checkpoint(&*context.store.read()?, &config.name, CHECKPOINT)?;
@@ -80,8 +93,17 @@ impl<'c> Follower<'c> {
         let wanted: Vec<Wanted> = wanted.collect();
         let from_end = !config.snapshot.enabled;
         let position = Position::resolve(decoded.as_ref(), &wanted, cluster, &states, from_end)?;
+        for (at, topic) in topics.iter_mut().enumerate() {
+            topic.know_key(position.key(at));
+        }
         let doubts = position.doubts(&states);
-        let proofs = assign(&client.consumer, &position, &states)?;
+        let of_items: Vec<bool> = topics
+            .iter()
+            .map(|t| t.has_items() && items_first)
+            .collect();
+        let first = position.behind(&states, &of_items);
+        let assigned = Some(of_items.as_slice()).filter(|_| !first.is_empty());
+        let proofs = assign(&client.consumer, &position, &states, assigned)?;
         let applier = Applier::new(
             context.writer.clone(),
             ApplierConfig::new(&config.name, CHECKPOINT),
@@ -103,14 +125,21 @@ impl<'c> Follower<'c> {
             applier,
             proofs,
             doubts,
+            first,
+            heard: Stopwatch::start(),
             connected: Stopwatch::start(),
             changes: Vec::new(),
             newest_ms: None,
         })
     }
 
-    /// Reads until it is told to stop or a topic has new partitions; everything that was read
-    /// is durable then.
+    /// Whether only the topics of items are read.
+    pub(super) fn reads_items(&self) -> bool {
+        !self.first.is_empty()
+    }
+
+    /// Reads until it is told to stop, a topic has new partitions, or what was to be read first
+    /// was; everything that was read is durable then.
     pub(super) async fn follow(
         &mut self,
         consumer: &StreamConsumer<Listener>,
@@ -132,6 +161,10 @@ impl<'c> Follower<'c> {
                 _ = status.tick() => {
                     self.doubt()?;
                     self.report();
+                    if self.reads_items() && self.heard.elapsed() >= ITEMS_SILENCE {
+                        self.applier.flush().await?;
+                        return Ok(Ended::ItemsRead);
+                    }
                 }
                 _ = discovery.tick(), if looking.is_none() => {
                     let names = self.topics.iter().map(|topic| topic.name.clone()).collect();
@@ -154,11 +187,22 @@ impl<'c> Follower<'c> {
                         self.message(message).await?;
                     }
                     self.applier.advance(self.position.clone(), self.newest_ms.take()).await?;
+                    if self.has_read_items() {
+                        self.applier.flush().await?;
+                        return Ok(Ended::ItemsRead);
+                    }
                 }
                 done = self.applier.idle() => done?,
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    fn has_read_items(&mut self) -> bool {
+        self.heard = Stopwatch::start();
+        let position = &self.position;
+        let mut ends = self.first.iter();
+        self.reads_items() && ends.all(|(index, end)| position.has_read(*index, *end))
     }
 
     async fn message(
@@ -401,15 +445,21 @@ fn keep_key(position: &mut Position, at: usize, topic: &Topic) -> Result<(), Kaf
     Ok(())
 }
 
-/// Assigns every partition, from the message before the next where that is there to prove it.
+/// Assigns every partition (of the topics `of`), from the message before the next where that is there to prove it.
 fn assign(
     consumer: &StreamConsumer<Listener>,
     position: &Position,
     states: &[TopicState],
+    of: Option<&[bool]>,
 ) -> Result<Vec<Option<Slot>>, KafkaFault> {
     let mut list = TopicPartitionList::new();
     let mut proofs = Vec::new();
     for (topic, at, partition, slot) in position.each() {
+        let is_assigned = of.is_none_or(|of| of.get(at).is_some_and(|is_of| *is_of));
+        if !is_assigned {
+            proofs.push(None);
+            continue;
+        }
         let state = states
             .get(at)
             .and_then(|state| state.partitions.get(usize::try_from(partition).ok()?));

@@ -5,7 +5,7 @@ use super::error::KafkaFault;
 use super::event;
 use super::position::At;
 use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, StoredKey, TableId};
-use crate::replicate::config::{Format, POSITION_COLUMN};
+use crate::replicate::config::{Format, POSITION_COLUMN, Target};
 use crate::replicate::contract::TableQuality;
 use crate::replicate::mapping::{self, BoundTable, Column, NO_ROW, TablePlan};
 use crate::replicate::value::Value;
@@ -14,6 +14,11 @@ use crate::replicate::value::Value;
 pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a refused message that its dead letter keeps; a longer one cannot be replayed.
 const LETTER_BYTES_MAX: usize = 16 << 10;
+
+/// Why a message without a key is refused before any had one.
+const NO_KEY: &str = "the message has no key that names the row's key columns, and none before it \
+                      had; let the connector write it (message.key.columns), or name the key in \
+                      the mapping: key = [\"id\"]; then `edgewise replicate resync`";
 
 /// A message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,7 +73,9 @@ pub(super) struct Topic {
     entries: Vec<Entry>,
     /// Columns that any entry reads.
     columns: Vec<String>,
-    /// The columns that the messages' keys name; `None` until the first message.
+    /// The columns that rows are remembered by from before; empty where none are.
+    known_key: Vec<String>,
+    /// The columns that the messages' keys name; `None` until a message has such a key.
     key: Option<Vec<String>>,
     schemas: Schemas,
     key_schemas: Schemas,
@@ -92,6 +99,7 @@ impl Topic {
             format,
             entries: entries.collect(),
             columns: Vec::new(),
+            known_key: Vec::new(),
             key: None,
             schemas: Schemas::default(),
             key_schemas: Schemas::default(),
@@ -105,13 +113,24 @@ impl Topic {
         tables
     }
 
+    /// Whether any of them is of items.
+    pub(super) fn has_items(&self) -> bool {
+        let mut plans = self.entries.iter().map(|entry| &entry.plan);
+        plans.any(|plan| plan.target() == Target::Items)
+    }
+
     /// Their ids.
     pub(super) fn ids(&self) -> impl Iterator<Item = TableId> + '_ {
         self.entries.iter().map(|entry| entry.table)
     }
 
+    /// Rows are remembered by these columns: they are the key of a message that names none.
+    pub(super) fn know_key(&mut self, columns: &[String]) {
+        self.known_key = columns.to_vec();
+    }
+
     /// The columns that rows are remembered by and the messages name; empty where the mapping
-    /// names them for every entry. `None` before the first message.
+    /// names them for every entry. `None` before the first message that has a key.
     pub(super) fn key(&self) -> Option<&[String]> {
         self.key.as_deref()
     }
@@ -125,22 +144,23 @@ impl Topic {
         bounds.map(|bound| &mut bound.quality)
     }
 
-    /// Fits the entries to the topic by its first message: its key names the key's columns.
-    fn bind(&mut self, message: &Incoming<'_>, now: Now) -> Result<(), KafkaFault> {
+    /// Fits the entries to the topic by the first message whose key names the key's columns;
+    /// false where nothing does yet.
+    fn bind(&mut self, message: &Incoming<'_>, now: Now) -> Result<bool, KafkaFault> {
         let is_log = self.format == Format::Edgewise;
         let is_named = self
             .entries
             .iter()
             .all(|entry| !entry.plan.key_columns().is_empty());
-        let names = if is_log || is_named {
-            Vec::new()
-        } else {
-            envelope::key_names(message.key)
-        };
-        if names.is_empty() && !is_named && !is_log {
-            let position = At(&self.name, message.partition, message.offset);
-            let position = position.to_string();
-            return Err(KafkaFault::NoKey { position });
+        let mut names = Vec::new();
+        if !is_log && !is_named {
+            names = envelope::key_names(message.key);
+            if names.is_empty() {
+                names.clone_from(&self.known_key);
+            }
+            if names.is_empty() {
+                return Ok(false);
+            }
         }
         for entry in &self.entries {
             let plan = entry.plan.columns().iter().chain(entry.plan.key_columns());
@@ -184,7 +204,7 @@ impl Topic {
             });
         }
         self.key = Some(names);
-        Ok(())
+        Ok(true)
     }
 
     /// Adds a message's changes to `out`.
@@ -197,8 +217,12 @@ impl Topic {
         now: Now,
         out: &mut Changes,
     ) -> Result<Said, KafkaFault> {
-        if self.key.is_none() {
-            self.bind(message, now)?;
+        if self.key.is_none() && !self.bind(message, now)? {
+            // A tombstone without a key says nothing.
+            if message.value.is_some() {
+                self.refuse(message, NO_KEY, now, out);
+            }
+            return Ok(Said::default());
         }
         let bytes = message.value.map_or(0, <[u8]>::len);
         if bytes > MESSAGE_BYTES_MAX {

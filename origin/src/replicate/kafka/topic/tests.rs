@@ -126,12 +126,26 @@ fn two_entries_read_one_topic() {
 }
 
 #[test]
-fn a_topic_without_keys_is_not_followed() {
-    let mut topic = topic(&[LIKES]);
+fn messages_without_keys_are_refused_until_a_key_is_known() {
+    let put = r#"{"op":"c","after":{"id":7,"user_id":"u","post_id":"p","at":1700000000000}}"#;
+    let mut fresh = topic(&[LIKES]);
     for key in ["", "7"] {
-        let fault = read(&mut topic, key, Some(r#"{"op":"t"}"#)).expect_err("no key");
-        assert!(fault.to_string().contains("t/1@7 has no key"), "{fault}");
+        check(
+            &mut fresh,
+            key,
+            put,
+            &[(NO_ROW, "t/1@7: the message has no key")],
+        );
     }
+    let (tombstone, _) = read(&mut fresh, "", None).expect("a tombstone");
+    assert_eq!(tombstone, []);
+    assert_eq!(fresh.key(), None);
+    check(&mut fresh, r#"{"id":7}"#, put, &[(RowKey::Int(7), "u p")]);
+    check(&mut fresh, "", put, &[(RowKey::Int(7), "u p")]);
+    // After a restart it is what it was before.
+    let mut again = topic(&[LIKES]);
+    again.know_key(&["id".to_owned()]);
+    check(&mut again, "", put, &[(RowKey::Int(7), "u p")]);
 }
 
 #[test]
