@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ingest::rows::{ForgetPart, SourceCommand, TableId};
+use super::kafka;
+use crate::ingest::rows::{ForgetPart, Move, RowBatch, SourceCommand, TableId};
 use crate::ingest::{Command, WriteError, Writer};
 use crate::store::{Store, StoreError, read};
+
+/// The checkpoint that says what is being forgotten, until it is.
+const UNDERWAY: &str = "resync";
 
 /// Why nothing, or not all, was forgotten; doing it again goes on.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +19,9 @@ pub enum ResyncError {
     /// The store takes no writes.
     #[error("the store takes no writes; run resync again when it does")]
     Write(#[from] WriteError),
+    /// Somebody moved the positions meanwhile.
+    #[error("source {0} is still followed; run resync again")]
+    Followed(String),
     /// There is nothing under this name.
     #[error("nothing is stored of table {table} of source {source_name}; it has {known}")]
     Table {
@@ -93,41 +100,22 @@ pub fn affected(
 ///
 /// # Errors
 ///
-/// The store fails; what was forgotten until then stays forgotten.
+/// The store fails; the next start of the source goes on.
 pub fn forget(
     store: &dyn Store,
     writer: &Writer,
     source: &str,
     table: Option<&str>,
 ) -> Result<Resynced, ResyncError> {
+    finish(store, writer, source)?;
     let affected = affected(store, source, table)?;
-    let part = |part: ForgetPart| {
-        forget_part(
-            writer,
-            SourceCommand::Forget {
-                source: source.to_owned(),
-                part,
-            },
-        )
+    let underway = Move {
+        checkpoint: UNDERWAY.to_owned(),
+        from: None,
+        to: Some(serde_json::to_vec(&table).expect("a name is JSON")),
     };
-    if table.is_none() {
-        part(ForgetPart::Source)?;
-    } else {
-        for (id, entry) in &affected {
-            // What says that the table is copied goes first: cut off here, it is copied again.
-            let name = entry.split("->").next().unwrap_or(entry);
-            for checkpoints in [
-                format!("copied/{entry}"),
-                format!("copy/{entry}"),
-                format!("poll/{entry}"),
-                format!("stopped/{entry}"),
-                format!("schema/{name}"),
-            ] {
-                part(ForgetPart::Checkpoints(checkpoints))?;
-            }
-            part(ForgetPart::Rows(*id))?;
-        }
-    }
+    move_on(writer, source, underway)?;
+    carry_out(store, writer, source, table.is_some(), &affected)?;
     Ok(Resynced {
         source: source.to_owned(),
         tables: affected.into_iter().map(|(_, entry)| entry).collect(),
@@ -135,8 +123,83 @@ pub fn forget(
     })
 }
 
+/// Goes on with what a resync that was cut off had begun to forget: with some rows gone and the
+/// positions still there, those rows would be missing for good. Off the async threads.
+///
+/// # Errors
+///
+/// As [`forget`].
+pub fn finish(store: &dyn Store, writer: &Writer, source: &str) -> Result<(), ResyncError> {
+    let Some(underway) = read::checkpoint(&*store.read()?, source, UNDERWAY)? else {
+        return Ok(());
+    };
+    // What cannot be read is of another version: then all of it.
+    let table: Option<String> = serde_json::from_slice(&underway).unwrap_or_default();
+    let affected = affected(store, source, table.as_deref())?;
+    carry_out(store, writer, source, table.is_some(), &affected)
+}
+
+fn carry_out(
+    store: &dyn Store,
+    writer: &Writer,
+    source: &str,
+    is_part: bool,
+    affected: &[(TableId, String)],
+) -> Result<(), ResyncError> {
+    if !is_part {
+        // What says that it is under way goes with the last rows.
+        forget_part(writer, source, ForgetPart::Source)?;
+        return Ok(());
+    }
+    for (id, entry) in affected {
+        forget_place(store, writer, source, entry)?;
+        forget_part(writer, source, ForgetPart::Rows(*id))?;
+    }
+    let underway = ForgetPart::Checkpoints(UNDERWAY.to_owned());
+    forget_part(writer, source, underway)?;
+    Ok(())
+}
+
+/// Forgets where the copy of a table stands, and where its topic does.
+fn forget_place(
+    store: &dyn Store,
+    writer: &Writer,
+    source: &str,
+    entry: &str,
+) -> Result<(), ResyncError> {
+    let name = entry.split("->").next().unwrap_or(entry);
+    if let Some(offsets) = kafka::forget_topic(store, source, name)? {
+        move_on(writer, source, offsets)?;
+    }
+    for checkpoints in [
+        format!("copied/{entry}"),
+        format!("copy/{entry}"),
+        format!("poll/{entry}"),
+        format!("stopped/{entry}"),
+        format!("schema/{name}"),
+    ] {
+        forget_part(writer, source, ForgetPart::Checkpoints(checkpoints))?;
+    }
+    Ok(())
+}
+
+fn move_on(writer: &Writer, source: &str, moved: Move) -> Result<(), ResyncError> {
+    let batch = RowBatch {
+        source: source.to_owned(),
+        moves: vec![moved],
+        ..RowBatch::default()
+    };
+    let outcome = writer.write(Command::Rows(Box::new(batch)))?;
+    if outcome.conflict {
+        return Err(ResyncError::Followed(source.to_owned()));
+    }
+    Ok(())
+}
+
 /// Each transaction is bounded; the last one says that there is no more.
-fn forget_part(writer: &Writer, command: SourceCommand) -> Result<(), WriteError> {
-    while writer.write(Command::Source(command.clone()))?.more {}
+fn forget_part(writer: &Writer, source: &str, part: ForgetPart) -> Result<(), WriteError> {
+    let source = source.to_owned();
+    let command = Command::Source(SourceCommand::Forget { source, part });
+    while writer.write(command.clone())?.more {}
     Ok(())
 }

@@ -22,12 +22,14 @@ use tokio::sync::watch;
 use self::client::{Brokers, Isolation, Listener, TopicState, catalogue};
 pub use self::envelope::{EnvelopeError, fuzz};
 pub use self::error::KafkaFault;
-use self::position::PARTITIONS_MAX;
+use self::position::{CHECKPOINT, PARTITIONS_MAX};
 use self::stream::{Ended, Follower};
 use super::check::Report;
 use super::config::{Format, SourceConfig};
 use super::mapping::TablePlan;
 use super::supervise::{Phase, SourceContext, SourceError, SourceFault};
+use crate::ingest::rows::Move;
+use crate::store::{Store, StoreError, read};
 
 /// Follows the mapped topics until it is told to stop.
 ///
@@ -103,6 +105,24 @@ pub async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report {
     }
     client.close().await;
     report
+}
+
+/// How the offsets change so that a topic is read again as one that is new: the other topics go
+/// on. `None` where the source has none.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn forget_topic(
+    store: &dyn Store,
+    source: &str,
+    topic: &str,
+) -> Result<Option<Move>, StoreError> {
+    let stored = read::checkpoint(&*store.read()?, source, CHECKPOINT)?;
+    Ok(stored.map(|stored| Move {
+        checkpoint: CHECKPOINT.to_owned(),
+        to: position::without_topic(&stored, topic),
+        from: Some(stored),
+    }))
 }
 
 /// Waits until it is time to stop; a dropped sender says so too.

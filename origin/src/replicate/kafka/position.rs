@@ -46,6 +46,15 @@ impl Stored {
     }
 }
 
+/// A checkpoint without a topic, which then is read as one that is new. `None` where nothing is
+/// left of it, or it cannot be read: every topic is new then.
+pub(super) fn without_topic(checkpoint: &[u8], topic: &str) -> Option<Vec<u8>> {
+    let mut stored = Stored::decode(checkpoint).ok()?;
+    stored.topics.remove(topic);
+    let is_left = !stored.topics.is_empty();
+    is_left.then(|| serde_json::to_vec(&stored).expect("names and numbers are JSON"))
+}
+
 /// A topic that is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -399,6 +408,18 @@ mod tests {
         assert_eq!(position.behind(&state(&ends), &[true]), [(0, 12)]);
         assert_eq!(position.behind(&state(&ends), &[false]), []);
         assert!(position.has_read(0, 10) && !position.has_read(0, 12));
+    }
+
+    #[test]
+    fn a_topic_that_is_forgotten_is_read_as_a_new_one() {
+        let mut two = stored();
+        let other = two.topics.get("t").expect("it is there").clone();
+        two.topics.insert("u".to_owned(), other);
+        let two = serde_json::to_vec(&two).expect("JSON");
+        let one = without_topic(&two, "u").expect("one is left");
+        assert_eq!(Stored::decode(&one).expect("its own bytes"), stored());
+        assert_eq!(without_topic(&one, "t"), None);
+        assert_eq!(without_topic(b"{", "t"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::config::SourceConfig;
 use super::super::mapping::TablePlan;
+use super::super::resync;
 use super::SourceError;
 use crate::ingest::rows::{SourceCommand, TableId};
 use crate::ingest::{Command, SubmitError, WriteError, Writer};
@@ -23,6 +24,7 @@ pub(super) async fn prepare(
     for table in &config.tables {
         plans.push(TablePlan::compile(table)?);
     }
+    finish_resync(config, store, writer).await?;
     let source = config.name.clone();
     let tables = plans.iter().map(|plan| plan.name().to_owned()).collect();
     write(writer, SourceCommand::Register { source, tables }).await?;
@@ -40,6 +42,26 @@ pub(super) async fn prepare(
             })
         })
         .collect()
+}
+
+/// A resync that was cut off is gone on with.
+async fn finish_resync(
+    config: &SourceConfig,
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+) -> Result<(), SourceError> {
+    let (store, writer, source) = (Arc::clone(store), writer.clone(), config.name.clone());
+    let work = move || resync::finish(&*store, &writer, &source);
+    let done = tokio::task::spawn_blocking(work).await;
+    let reason = match done {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(SourceError::fatal(
+        format!("a resync that was cut off cannot be gone on with: {reason}"),
+        "see that the store's disk has room and works, then start again",
+    ))
 }
 
 async fn write(writer: &Writer, command: SourceCommand) -> Result<(), SourceError> {
