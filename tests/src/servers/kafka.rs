@@ -77,11 +77,22 @@ impl Kafka {
     /// # Panics
     /// Where the broker refuses.
     pub fn topic(&self, name: &str, partitions: u32) {
-        let mut create = Command::new(&self.program);
-        create.args(["topic", "create", "--broker"]);
-        create.arg(format!("tcp://127.0.0.1:{}", self.port));
-        create.args(["--partitions", &partitions.to_string(), name]);
-        daemon::run(&self.folder, &mut create);
+        self.topics(&["create", "--partitions", &partitions.to_string(), name]);
+    }
+
+    /// Deletes a topic.
+    ///
+    /// # Panics
+    /// Where the broker refuses.
+    pub fn delete_topic(&self, name: &str) {
+        self.topics(&["delete", name]);
+    }
+
+    fn topics(&self, arguments: &[&str]) {
+        let mut command = Command::new(&self.program);
+        command.arg("topic").args(arguments).arg("--broker");
+        command.arg(format!("tcp://127.0.0.1:{}", self.port));
+        daemon::run(&self.folder, &mut command);
     }
 
     /// Kills it, if it runs; what it held is lost.

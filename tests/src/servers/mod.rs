@@ -15,6 +15,7 @@ mod proxy;
 mod session;
 mod standby;
 mod tls;
+mod topics;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -29,6 +30,7 @@ pub use postgres::{Auth, Postgres, PostgresConfig, Stop, Version};
 pub use proxy::{Counts, FaultProxy};
 pub use session::{NULL, Rows, Session};
 pub use tls::{Certificates, Tls};
+pub use topics::{Message, Topics};
 
 use crate::places;
 

@@ -3,6 +3,7 @@
 
 mod cases;
 mod counts;
+mod debezium;
 mod operator;
 mod said;
 mod traffic;
@@ -13,6 +14,7 @@ use crate::servers::{MariaDb, Postgres, Session};
 
 pub use cases::{Case, together};
 pub use counts::Counts;
+pub use debezium::{Connector, messages};
 pub use operator::{Operator, Settled};
 pub use said::{Said, fixes};
 pub use traffic::{Rng, Traffic};
