@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 
 use super::super::following::Following;
-use super::super::reconcile::{self, ReconcileCommand, Reconciled};
+use super::super::reconcile::{self, Difference, ReconcileCommand, Reconciled};
 use super::{asked, mapping, mapping_path, overrides, runtime};
 use crate::cli::replicate::ReconcileArgs;
 use crate::commands::{Access, access, ask, open_existing, say, start_writer};
@@ -49,12 +49,30 @@ pub(super) fn run(config: &Config, args: &ReconcileArgs) -> anyhow::Result<()> {
         file.sync_all()?;
     }
     say(&render(&done))?;
+    let is_refused = |difference: &&Difference| refused(&done, &difference.table).is_some();
+    let explained = done.differences.iter().filter(is_refused).count();
+    let differing = done.differences.len() - explained;
     ensure!(
-        done.differences.is_empty(),
-        "{} counts differ; repair rows with --repair KEY or --repair-all",
-        done.differences.len()
+        differing == 0,
+        "{differing} counts differ; repair rows with --repair KEY or --repair-all"
+    );
+    ensure!(
+        explained == 0,
+        "{explained} counts differ, by rows that were refused: reading them again does not help, \
+         correcting them does"
     );
     Ok(())
+}
+
+/// How many dead letters a table has, where they can be all that it differs by: in no group
+/// more rows count here, and no more are missing than were refused.
+fn refused(done: &Reconciled, table: &str) -> Option<u64> {
+    let letters = *done.dead_letters.get(table)?;
+    let mut missing = 0_u64;
+    for difference in done.differences.iter().filter(|d| d.table == table) {
+        missing += difference.source_rows.checked_sub(difference.store_rows)?;
+    }
+    (missing <= letters).then_some(letters)
 }
 
 fn create(path: &Path) -> anyhow::Result<std::fs::File> {
@@ -112,6 +130,15 @@ fn render(done: &Reconciled) -> String {
     }
     for (table, letters) in &done.dead_letters {
         let _ = writeln!(text, "{table}: {letters} rows wait as dead letters");
+        if refused(done, table).is_some() {
+            let name = table.split("->").next().unwrap_or(table);
+            let _ = writeln!(
+                text,
+                "  which is all that differs: `edgewise dead-letter list --table {name}` says why; \
+                 correct the rows at the source, or the mapping and then \
+                 `edgewise dead-letter replay --table {name}`"
+            );
+        }
     }
     for note in &done.notes {
         let _ = writeln!(text, "note: {note}");
@@ -132,7 +159,6 @@ fn render(done: &Reconciled) -> String {
 mod tests {
     use expect_test::expect;
 
-    use super::super::super::reconcile::Difference;
     use super::*;
 
     #[test]
@@ -166,5 +192,29 @@ mod tests {
             main,public.likes->events,none,0,3
         "]]
         .assert_eq(&exported(&done, Path::new("x.csv")).expect("CSV"));
+    }
+
+    #[test]
+    fn refused_rows_that_are_all_that_differs_say_what_to_do() {
+        let table = "public.likes->events".to_owned();
+        let mut done = Reconciled {
+            differences: vec![Difference {
+                source: "main".to_owned(),
+                table: table.clone(),
+                group: "all".to_owned(),
+                source_rows: 9,
+                store_rows: 7,
+            }],
+            dead_letters: [(table.clone(), 2)].into(),
+            ..Reconciled::default()
+        };
+        assert_eq!(refused(&done, &table), Some(2));
+        let text = render(&done);
+        assert!(
+            text.contains("dead-letter replay --table public.likes`"),
+            "{text}"
+        );
+        done.dead_letters.insert(table.clone(), 1);
+        assert_eq!(refused(&done, &table), None);
     }
 }
