@@ -85,6 +85,8 @@ fn stalled(server: &MariaDb) {
     let proxy = FaultProxy::start(server.port);
     let options = "heartbeat_ms = 300\nconnect_timeout_ms = 1000";
     let mut operator = shop.followed(server, proxy.port, options);
+    // Before, questions to the catalogue may be under way, which may take long.
+    operator.wait_streaming();
     let before = proxy.counts().accepted;
     proxy.stall();
     shop.write();

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
+/// How often a port is chosen where another process takes it.
+const STARTS: usize = 20;
 /// Connections at a time; further ones are reset.
 const MAX_CONNECTIONS: usize = 256;
 /// What one direction of a connection holds in memory.
@@ -87,7 +89,12 @@ impl FaultProxy {
     /// Where it cannot listen.
     #[must_use]
     pub fn start(upstream: u16) -> Self {
-        Self::start_at(super::free_port(), upstream)
+        // Another process may have taken the port since it was found free.
+        let listener = (0..STARTS).find_map(|_| {
+            let address = ("127.0.0.1", super::free_port());
+            TcpListener::bind(address).ok()
+        });
+        Self::on(listener.expect("a port is free"), upstream)
     }
 
     /// Starts a proxy on `port` before `127.0.0.1:upstream`.
@@ -97,6 +104,12 @@ impl FaultProxy {
     #[must_use]
     pub fn start_at(port: u16, upstream: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        Self::on(listener, upstream)
+    }
+
+    fn on(listener: TcpListener, upstream: u16) -> Self {
+        let address = listener.local_addr().expect("it is bound");
+        let port = address.port();
         let shared = Arc::new(Shared {
             upstream: SocketAddr::from(([127, 0, 0, 1], upstream)),
             state: Mutex::default(),
