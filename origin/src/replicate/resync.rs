@@ -136,6 +136,7 @@ pub fn finish(store: &dyn Store, writer: &Writer, source: &str) -> Result<(), Re
     // What cannot be read is of another version: then all of it.
     let table: Option<String> = serde_json::from_slice(&underway).unwrap_or_default();
     let affected = affected(store, source, table.as_deref())?;
+    tracing::info!(source, table, "goes on with a resync that was cut off");
     carry_out(store, writer, source, table.is_some(), &affected)
 }
 

@@ -263,3 +263,41 @@ async fn a_resync_takes_back_what_was_counted_and_forgets_positions() {
     resync(None).await;
     assert_eq!(counted(&operator).1, 0, "the positions are forgotten");
 }
+
+#[tokio::test]
+async fn a_resync_that_was_cut_off_is_gone_on_with() {
+    for (what, tables, checkpoints) in [("\"public.posts\"", 1, 1), ("null", 0, 0)] {
+        let operator = Operator::new();
+        operator.refuse(2).await;
+        let body = json!({ "mapping": { "mapping": operator.mapping("") } });
+        operator
+            .private("POST", "/admin/v1/dead-letters/replay", body)
+            .await;
+        operator
+            .write(Command::Rows(Box::new(RowBatch {
+                source: "main".to_owned(),
+                moves: vec![Move {
+                    checkpoint: "resync".to_owned(),
+                    from: None,
+                    to: Some(what.as_bytes().to_vec()),
+                }],
+                ..RowBatch::default()
+            })))
+            .await;
+        let origin = &operator.site.origin;
+        let (store, writer) = (Arc::clone(&origin.store), origin.writer.clone());
+        let finish = move || crate::replicate::resync::finish(&*store, &writer, "main");
+        let done = tokio::task::spawn_blocking(finish).await;
+        done.expect("no panic").expect("it is gone on with");
+        let snapshot = origin.store.read().expect("a snapshot");
+        let left = (
+            read::tables(&*snapshot, "main").expect("read").len(),
+            read::checkpoints(&*snapshot, "main").expect("read").len(),
+        );
+        assert_eq!(left, (tables, checkpoints), "{what}");
+        let shown = operator
+            .private("GET", "/admin/v1/items/1", Value::Null)
+            .await;
+        assert!(shown.status == StatusCode::NOT_FOUND || !shown.json()["deleted_at"].is_null());
+    }
+}
