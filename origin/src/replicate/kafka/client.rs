@@ -257,7 +257,6 @@ pub(super) fn catalogue(
     timeout: Duration,
 ) -> Result<(Option<String>, Vec<TopicState>), KafkaFault> {
     let listener = consumer.context();
-    let cluster = consumer.client().fetch_cluster_id(timeout);
     let states = topics.iter().map(|topic| {
         let fault = |error: &KafkaError| listener.fault(error, brokers, Some(topic));
         let metadata = consumer
@@ -282,7 +281,11 @@ pub(super) fn catalogue(
             partitions: partitions.collect::<Result<_, _>>()?,
         })
     });
-    Ok((cluster, states.collect::<Result<_, _>>()?))
+    let states = states.collect::<Result<_, _>>()?;
+    // It comes with the metadata: asked for before, it waits for the client's next second to
+    // connect at all.
+    let cluster = consumer.client().fetch_cluster_id(timeout);
+    Ok((cluster, states))
 }
 
 fn millis(duration: Duration) -> String {
