@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::http::{Answer, eventually, get, send, try_send};
+use crate::http::{Answer, eventually, get, try_send};
 use crate::places;
 
 /// Bearer token of `/internal` and `/admin` in tests.
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
 /// Token keys in tests: 32 bytes of base64url under the id `test`.
 pub const TOKEN_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// Bytes of an origin's log that are shown where it does not answer.
+const LOG_SHOWN: usize = 3_000;
 
 /// A child process group that dies with this process.
 pub struct Watched(Child);
@@ -234,12 +237,13 @@ impl Origin {
             ("content-type", "application/json"),
         ];
         let body = body.map(Value::to_string);
-        send(
-            method,
-            &format!("{}{path}", self.url),
-            &headers,
-            body.as_ref().map(String::as_bytes),
-        )
+        let (url, body) = (format!("{}{path}", self.url), body.as_ref());
+        try_send(method, &url, &headers, body.map(String::as_bytes)).unwrap_or_else(|error| {
+            let log = std::fs::read_to_string(self.data.join("origin.log")).unwrap_or_default();
+            let from = log.len().saturating_sub(LOG_SHOWN);
+            let log = log.get(log.ceil_char_boundary(from)..).unwrap_or_default();
+            panic!("{method} {url}: {error}\n{log}")
+        })
     }
 
     /// Waits until its source has been copied and its changes are followed: a row committed

@@ -567,13 +567,17 @@ fn topics_created_again(kafka: &Kafka) {
     let only = [names[2].clone()];
     catch_up(&operator, &topics, &only);
     is_equal(&mut operator, &feed.expected);
-    // Shorter than before, under the running origin.
+    // Shorter than before. Not under the running origin: librdkafka 2.12 reads a null pointer in
+    // what this broker answers a fetch of a topic that was deleted (a current leader and node
+    // endpoints, but no topic id, in version 12).
+    operator.origin.stop();
     let topics = recreate(kafka, "anew.interactions");
     let posts = std::mem::take(&mut feed.expected.posts);
     let mut feed = Feed::new(&topics, "anew");
     feed.expected.posts = posts;
     feed.act(200, 30, 1);
     topics.flush();
+    operator.run();
     operator.says(&["anew.interactions/0", "created again", remedy]);
     operator.resync(None);
     catch_up(&operator, &topics, &only);

@@ -247,7 +247,7 @@ fn stalled(server: &Postgres) {
     let proxy = FaultProxy::start(server.port);
     let mut operator = shop.followed(proxy.port, "heartbeat_ms = 300\nconnect_timeout_ms = 1000");
     // Before, statements on the catalogue may be under way, which may take long.
-    operator.wait_streaming();
+    operator.catch_up(PG, &mut shop.session);
     let before = proxy.counts().accepted;
     proxy.stall();
     shop.write();

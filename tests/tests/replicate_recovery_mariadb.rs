@@ -86,11 +86,11 @@ fn stalled(server: &MariaDb) {
     let options = "heartbeat_ms = 300\nconnect_timeout_ms = 1000";
     let mut operator = shop.followed(server, proxy.port, options);
     // Before, questions to the catalogue may be under way, which may take long.
-    operator.wait_streaming();
+    operator.catch_up(MARIA, &mut shop.session);
     let before = proxy.counts().accepted;
     proxy.stall();
     shop.write();
-    eventually("it connects again", Duration::from_secs(40), || {
+    operator.wait("it connects again", |_| {
         (proxy.counts().accepted > before).then_some(())
     });
     proxy.resume();
