@@ -287,10 +287,12 @@ fn corrupt(server: &Postgres) {
             })
         }
     };
+    // A frame that begins a transaction: the client passes over a frame of a kind that it does
+    // not know, and nothing in the protocol tells that a row is missing.
     let frame = |bytes: &'static [u8], at: usize| {
         move |said: &mut [u8]| {
-            let found = said.windows(6).position(|header| {
-                header[0] == b'd' && header[1..3] == [0, 0] && header[5] == b'w'
+            let found = said.windows(31).position(|frame| {
+                frame[0] == b'd' && frame[1..3] == [0, 0] && frame[5] == b'w' && frame[30] == b'B'
             });
             found.is_some_and(|start| {
                 said[start + at..start + at + bytes.len()].copy_from_slice(bytes);
