@@ -1,7 +1,6 @@
 //! An origin and an edge on free ports of the loopback interface.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Answer, eventually, get, try_send};
 use crate::places;
+pub use crate::servers::free_port;
 
 /// Bearer token of `/internal` and `/admin` in tests.
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
@@ -347,14 +347,4 @@ impl Edge {
     pub fn get(&self, path: &str) -> Answer {
         get(&format!("{}{path}", self.url))
     }
-}
-
-/// A port that was free a moment ago.
-///
-/// # Panics
-/// Where the loopback interface has none.
-#[must_use]
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }

@@ -355,6 +355,21 @@ fn reconcile_repairs(server: &Postgres) {
     let _ = reconcile(&operator, &["--repair-all"]).succeeded();
     let _ = reconcile(&operator, &["--by", "item"]).succeeded();
     operator.exact(PG, &mut session, Settled::InOrder);
+    // What was refused is all that differs: that is said, with the way out.
+    session.sql("insert into interactions values (9000, 1, 1, 3, -5, now())");
+    operator.catch_up(PG, &mut session);
+    for how in [["--by", "table"].as_slice(), &["--repair-all"]] {
+        let said = reconcile(&operator, how);
+        let ways = [
+            "dead-letter list --table public.interactions",
+            "were refused",
+        ];
+        let says_all = ways.iter().all(|words| said.all().contains(words));
+        assert!(!said.ok && says_all, "{}", said.all());
+    }
+    session.sql("update interactions set watch_ms = 5 where id = 9000");
+    operator.catch_up(PG, &mut session);
+    let _ = reconcile(&operator, &["--by", "table"]).succeeded();
 }
 
 #[test]
