@@ -14,6 +14,8 @@ pub(super) struct Cells<const KEY: usize, R> {
     /// Records kept over a flush; beyond, all are forgotten.
     kept_max: usize,
     cells: HashMap<[u8; KEY], Cell<R>>,
+    /// Keys of the cells that are changed: a flush looks at no others.
+    changed: Vec<[u8; KEY]>,
 }
 
 #[derive(Debug)]
@@ -28,6 +30,7 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
             table,
             kept_max,
             cells: HashMap::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -42,7 +45,8 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
         stored: &dyn Snapshot,
         key: [u8; KEY],
     ) -> Result<Option<&R>, StoreError> {
-        Ok(self.cell(stored, key)?.record.as_ref())
+        let cell = cell(&mut self.cells, self.table, stored, key)?;
+        Ok(cell.record.as_ref())
     }
 
     /// The record of `key` to change.
@@ -51,8 +55,10 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
         stored: &dyn Snapshot,
         key: [u8; KEY],
     ) -> Result<Option<&mut R>, StoreError> {
-        let cell = self.cell(stored, key)?;
-        cell.changed |= cell.record.is_some();
+        let cell = cell(&mut self.cells, self.table, stored, key)?;
+        if cell.record.is_some() {
+            cell.change(key, &mut self.changed);
+        }
         Ok(cell.record.as_mut())
     }
 
@@ -65,20 +71,16 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
     where
         R: Default,
     {
-        let cell = self.cell(stored, key)?;
-        cell.changed = true;
+        let cell = cell(&mut self.cells, self.table, stored, key)?;
+        cell.change(key, &mut self.changed);
         Ok(cell.record.get_or_insert_default())
     }
 
     /// Sets the record of `key`.
     pub(super) fn put(&mut self, key: [u8; KEY], record: R) {
-        self.cells.insert(
-            key,
-            Cell {
-                record: Some(record),
-                changed: true,
-            },
-        );
+        let cell = self.cells.entry(key).or_insert(Cell::UNKNOWN);
+        cell.change(key, &mut self.changed);
+        cell.record = Some(record);
     }
 
     /// Removes the record of `key` and returns it.
@@ -87,57 +89,77 @@ impl<const KEY: usize, R: Record> Cells<KEY, R> {
         stored: &dyn Snapshot,
         key: [u8; KEY],
     ) -> Result<Option<R>, StoreError> {
-        let cell = self.cell(stored, key)?;
-        cell.changed |= cell.record.is_some();
+        let cell = cell(&mut self.cells, self.table, stored, key)?;
+        if cell.record.is_some() {
+            cell.change(key, &mut self.changed);
+        }
         Ok(cell.record.take())
     }
 
     /// Forgets what was not written: somebody else writes the table.
     pub(super) fn forget(&mut self) {
         self.cells.clear();
+        self.changed.clear();
     }
 
     /// Writes what changed, in key order (neighbours share pages).
     pub(super) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
-        let cells = self.cells.iter();
-        let mut changed: Vec<_> = cells.filter(|(_, cell)| cell.changed).collect();
-        changed.sort_unstable_by_key(|(key, _)| *key);
+        self.changed.sort_unstable();
         let mut bytes = Encoder::default();
-        for (key, cell) in changed {
+        for key in self.changed.drain(..) {
+            let Some(cell) = self.cells.get_mut(&key) else {
+                continue;
+            };
+            cell.changed = false;
             match &cell.record {
                 Some(record) => {
                     bytes.clear();
                     record.write(&mut bytes);
-                    stored.put(self.table, key, bytes.bytes())?;
+                    stored.put(self.table, &key, bytes.bytes())?;
                 }
-                None => stored.delete(self.table, key)?,
+                None => stored.delete(self.table, &key)?,
             }
         }
         if self.cells.len() > self.kept_max {
             self.cells.clear();
             // What one large transaction needed is not held for good.
             self.cells.shrink_to(self.kept_max);
-        } else {
-            for cell in self.cells.values_mut() {
-                cell.changed = false;
-            }
+            self.changed.shrink_to(self.kept_max);
         }
         Ok(())
     }
+}
 
-    fn cell(&mut self, stored: &dyn Snapshot, key: [u8; KEY]) -> Result<&mut Cell<R>, StoreError> {
-        match self.cells.entry(key) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(vacant) => {
-                let value = stored.get(self.table, &key)?;
-                let record = value
-                    .map(|bytes| R::decode(self.table, &bytes))
-                    .transpose()?;
-                Ok(vacant.insert(Cell {
-                    record,
-                    changed: false,
-                }))
-            }
+impl<R> Cell<R> {
+    const UNKNOWN: Self = Self {
+        record: None,
+        changed: false,
+    };
+
+    fn change<const KEY: usize>(&mut self, key: [u8; KEY], changed: &mut Vec<[u8; KEY]>) {
+        if !self.changed {
+            self.changed = true;
+            changed.push(key);
+        }
+    }
+}
+
+/// What `key` has now.
+fn cell<'c, const KEY: usize, R: Record>(
+    cells: &'c mut HashMap<[u8; KEY], Cell<R>>,
+    table: Table,
+    stored: &dyn Snapshot,
+    key: [u8; KEY],
+) -> Result<&'c mut Cell<R>, StoreError> {
+    match cells.entry(key) {
+        Entry::Occupied(known) => Ok(known.into_mut()),
+        Entry::Vacant(vacant) => {
+            let value = stored.get(table, &key)?;
+            let record = value.map(|bytes| R::decode(table, &bytes)).transpose()?;
+            Ok(vacant.insert(Cell {
+                record,
+                changed: false,
+            }))
         }
     }
 }
