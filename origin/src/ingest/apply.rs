@@ -10,6 +10,7 @@ use super::{FollowChange, Hidden, outlier};
 use crate::store::log::{EventOrigin, LogEvent};
 use crate::store::memory::RowEffect;
 use crate::store::reaction::{Reaction, Standing};
+use crate::store::record::ActivityBlock;
 use crate::store::{StoreError, keys};
 
 /// An event with what is known of its item and user where it applies.
@@ -98,10 +99,11 @@ impl Batch<'_> {
         user_id: &'e str,
     ) -> Result<Context<'e>, StoreError> {
         let day = keys::day_of(event.ts_ms);
-        let key = keys::slot_number(day, event.user);
-        let events = self.tables.activity.entry(&*self.stored, key)?;
-        let before = *events;
-        *events += 1;
+        let key = keys::slot_number(day, ActivityBlock::of(event.user));
+        let block = self.tables.activity.entry(&*self.stored, key)?;
+        let events = block.count_mut(event.user);
+        let before = u64::from(*events);
+        bump(events);
         let stats = self.tables.days.entry(&*self.stored, day.to_be_bytes())?;
         outlier::count(stats, before);
         let is_outlier = outlier::is_outlier(stats, before + 1);

@@ -8,7 +8,7 @@ use crate::store::item::ItemRecord;
 use crate::store::memory::{RememberedRow, RowBlock};
 use crate::store::reaction::Reaction;
 use crate::store::record::{
-    DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, UserRecord,
+    ActivityBlock, DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, UserRecord,
 };
 use crate::store::{StoreError, Table, Transaction};
 
@@ -18,7 +18,7 @@ const SMALL: usize = 32_768;
 const RECENT: usize = 16_384;
 /// Records of up to some KiB kept between transactions, by table.
 const FEW: usize = 4_096;
-/// Blocks of the row memory kept between transactions.
+/// Blocks of the row memory and of activity kept between transactions.
 const FEW_BLOCKS: usize = 1_024;
 /// Memory of blocks kept between transactions, by table.
 const PACKED_BYTES: usize = 8 << 20;
@@ -39,7 +39,7 @@ pub(super) struct Tables {
     pub(super) seen: Packed<12, i64>,
     pub(super) affinity: Packed<12, u64>,
     pub(super) reactions: Packed<8, Reaction>,
-    pub(super) activity: Cells<12, u64>,
+    pub(super) activity: Cells<12, ActivityBlock>,
     pub(super) days: Cells<4, DayStats>,
     pub(super) user_ids: Cells<8, String>,
     pub(super) row_blocks: Cells<13, RowBlock>,
@@ -72,7 +72,7 @@ impl Tables {
             seen: Packed::new(Table::Seen, PACKED_BYTES),
             affinity: Packed::new(Table::Affinity, PACKED_BYTES),
             reactions: Packed::new(Table::Reactions, PACKED_BYTES),
-            activity: Cells::new(Table::Activity, SMALL),
+            activity: Cells::new(Table::Activity, FEW_BLOCKS),
             days: Cells::new(Table::Days, FEW),
             user_ids: Cells::new(Table::UserIds, 0),
             row_blocks: Cells::new(Table::Rows, FEW_BLOCKS),

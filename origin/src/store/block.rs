@@ -12,7 +12,7 @@ use super::table::Table;
 use super::{keys, reaction::Reaction, record::Record};
 
 /// Bytes of a block before it is split in two.
-pub const BLOCK_BYTES_MAX: usize = 1_024;
+pub const BLOCK_BYTES_MAX: usize = 512;
 /// Bits of a hash that tell blocks apart at most; blocks of hashes that agree in more just grow.
 pub const BITS_MAX: u8 = u32::BITS as u8;
 

@@ -13,7 +13,8 @@ use super::log::{FollowRow, RowLog};
 use super::memory::{RememberedRow, RowBlock, RowEffect, RowEvent, Taken};
 use super::reaction::{Reaction, Standing};
 use super::record::{
-    DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, Record, UserRecord,
+    ActivityBlock, DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, Record,
+    UserRecord,
 };
 use super::source::{CheckpointRecord, DeadCounts, SourceRecord};
 use super::table::Table;
@@ -45,6 +46,7 @@ fn decode_all(bytes: &[u8]) {
     one::<Follow>(bytes);
     one::<Reaction>(bytes);
     one::<DayStats>(bytes);
+    one::<ActivityBlock>(bytes);
     one::<HotConfig>(bytes);
     one::<ItemRecord>(bytes);
     one::<LogRecord>(bytes);
@@ -319,6 +321,10 @@ fn row_samples() -> Vec<Vec<u8>> {
         dropped: 1,
         tables: vec![(1, 2)],
     }));
+    let mut activity = ActivityBlock::default();
+    (*activity.count_mut(64), *activity.count_mut(127)) = (1, u32::MAX);
+    assert!(activity.counts(1).eq([(64, 1), (127, u32::MAX)]));
+    samples.push(back(&activity));
     samples.push(back(&Follow {
         rows: -2,
         ..Follow::default()

@@ -81,7 +81,7 @@ pub fn number_slot(first: u64, slot: u32) -> [u8; 12] {
     key
 }
 
-/// A key of a day and a number: (day, user).
+/// A key of a day and a number: (day, block of users).
 #[must_use]
 pub fn slot_number(slot: u32, second: u64) -> [u8; 12] {
     let mut key = [0; 12];

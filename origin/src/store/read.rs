@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::item::ItemRecord;
 use super::log::LogRecord;
 use super::reaction::Reaction;
-use super::record::{Follow, ItemTotals, RecentEvents, Record, UserRecord};
+use super::record::{ActivityBlock, Follow, ItemTotals, RecentEvents, Record, UserRecord};
 use super::table::Table;
 use super::{Range, Snapshot, keys};
 use crate::ingest::{ItemState, SourceHash};
@@ -280,17 +280,9 @@ pub fn active_users(
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
     let mut events: BTreeMap<u64, u64> = BTreeMap::new();
-    let from = keys::slot_number(from_day, 0);
-    let to = keys::slot_number(to_day.saturating_add(1), 0);
-    snapshot.scan(
-        Table::Activity,
-        &Range::between(&from, &to),
-        &mut |key, value| {
-            let user = key_u64(Table::Activity, key, 4)?;
-            *events.entry(user).or_default() += u64::decode(Table::Activity, value)?;
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
+    activity(snapshot, from_day, to_day, &mut |_, user, count| {
+        *events.entry(user).or_default() += u64::from(count);
+    })?;
     let mut active = Vec::new();
     users(snapshot, &mut |user| {
         if let Some(&count) = events.get(&user.number) {
@@ -300,6 +292,34 @@ pub fn active_users(
     active.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
     active.truncate(limit);
     Ok(active.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Visits every (day, user number, events) of UTC days `from_day` to `to_day` (inclusive),
+/// ascending.
+///
+/// # Errors
+/// See [`position`].
+pub fn activity(
+    snapshot: &dyn Snapshot,
+    from_day: u32,
+    to_day: u32,
+    visit: &mut dyn FnMut(u32, u64, u32),
+) -> Result<(), StoreError> {
+    let range = Range {
+        from: from_day.to_be_bytes().to_vec(),
+        ..Range::default()
+    };
+    snapshot.scan(Table::Activity, &range, &mut |key, value| {
+        let day = key_u32(Table::Activity, key, 0)?;
+        if day > to_day {
+            return Ok(ControlFlow::Break(()));
+        }
+        let block = key_u64(Table::Activity, key, 4)?;
+        for (user, count) in ActivityBlock::decode(Table::Activity, value)?.counts(block) {
+            visit(day, user, count);
+        }
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 /// Authors that a user number follows, ascending.

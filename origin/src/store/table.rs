@@ -42,7 +42,7 @@ pub enum Table {
     /// (user number), item hash → [`Reaction`](super::reaction::Reaction), in
     /// [blocks](super::block).
     Reactions,
-    /// (UTC day u32, user number) → events u32.
+    /// (UTC day u32, block of 64 user numbers u64) → [`ActivityBlock`](super::record::ActivityBlock).
     Activity,
     /// UTC day u32 → [`DayStats`](super::record::DayStats).
     Days,
@@ -109,7 +109,7 @@ impl Table {
             Self::Seen => "seen_blocks",
             Self::Affinity => "affinity_blocks",
             Self::Reactions => "reaction_blocks",
-            Self::Activity => "activity",
+            Self::Activity => "activity_blocks",
             Self::Days => "days",
             Self::UserIds => "user_ids",
             Self::Sources => "sources",

@@ -266,9 +266,12 @@ impl<'a> Comparison<'a> {
         self.entries::<_, Reaction>(Table::Reactions, reactions)?;
         let activity = recount.activity.into_iter();
         let activity = activity.map(|((day, user), count)| (keys::slot_number(day, user), count));
-        self.rows::<_, u64, _>(Table::Activity, activity.collect(), |one, other| {
-            one == other
+        let mut rows = Rows::new(activity.collect());
+        read::activity(self.snapshot, 0, u32::MAX, &mut |day, user, count| {
+            let key = keys::slot_number(day, user);
+            rows.compare(&key, &u64::from(count), |one: &u64, other| one == other);
         })?;
+        self.differences(Table::Activity, rows)?;
         let days = recount
             .days
             .into_iter()

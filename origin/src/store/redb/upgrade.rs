@@ -8,7 +8,7 @@ use redb::{TableDefinition, WriteTransaction};
 use super::{Bytes, FORMAT, WriteView, engine, scan};
 use crate::store::block::{self, BlockKey, Packable};
 use crate::store::reaction::Reaction;
-use crate::store::record::{Record, UserRecord};
+use crate::store::record::{ActivityBlock, Record, UserRecord};
 use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction, keys};
 
 /// The format before rows of an operator's database were counted.
@@ -36,6 +36,7 @@ pub(super) fn upgrade(
     pack::<12, i64>(transaction, view, "seen", Table::Seen)?;
     pack::<12, u64>(transaction, view, "affinity", Table::Affinity)?;
     pack::<8, Reaction>(transaction, view, "reactions", Table::Reactions)?;
+    pack_activity(transaction, view)?;
     view.put(Table::Meta, keys::FORMAT, &FORMAT.encode())
 }
 
@@ -97,6 +98,46 @@ fn pack<const PREFIX: usize, V: Record + Packable>(
     Ok(())
 }
 
+/// Counts of events were records at (day, user number).
+fn pack_activity(
+    transaction: &WriteTransaction,
+    view: &mut WriteView<'_, '_>,
+) -> Result<(), StoreError> {
+    let path = view.path;
+    let definition = TableDefinition::<Bytes, Bytes>::new("activity");
+    let records = engine(path, || transaction.open_table(definition))?;
+    let mut at = (0, 0);
+    let mut block = ActivityBlock::default();
+    scan(path, &records, &Range::all(), &mut |key, value| {
+        let (day, user) = split(Table::Activity, key)?;
+        let day = u32::from_be_bytes(day);
+        if (day, ActivityBlock::of(user)) != at {
+            put_activity(view, at, &block)?;
+            block = ActivityBlock::default();
+            at = (day, ActivityBlock::of(user));
+        }
+        let count = u64::decode(Table::Activity, value)?;
+        *block.count_mut(user) = u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    put_activity(view, at, &block)?;
+    drop(records);
+    engine(path, || transaction.delete_table(definition))?;
+    Ok(())
+}
+
+fn put_activity(
+    view: &mut WriteView<'_, '_>,
+    (day, number): (u32, u64),
+    block: &ActivityBlock,
+) -> Result<(), StoreError> {
+    if *block == ActivityBlock::default() {
+        return Ok(());
+    }
+    let key = keys::slot_number(day, number);
+    view.put(Table::Activity, &key, &block.encode())
+}
+
 fn split<const PREFIX: usize>(table: Table, key: &[u8]) -> Result<([u8; PREFIX], u64), StoreError> {
     let parts = key.split_last_chunk().and_then(|(prefix, hash)| {
         let prefix = prefix.try_into().ok()?;
@@ -137,7 +178,7 @@ mod tests {
     use crate::store::record::Hide;
     use crate::store::{Store, read};
 
-    const OLD: [&str; 3] = ["seen", "affinity", "reactions"];
+    const OLD: [&str; 4] = ["seen", "affinity", "reactions", "activity"];
 
     /// What a file of an older format has of users.
     #[derive(Clone, Debug, Default)]
@@ -145,6 +186,7 @@ mod tests {
         seen: BTreeMap<(u64, u32, u64), i64>,
         affinity: BTreeMap<(u64, u32, u64), u64>,
         reactions: BTreeMap<(u64, u64), Reaction>,
+        activity: BTreeMap<(u32, u64), u32>,
     }
 
     fn old() -> impl Strategy<Value = Old> {
@@ -164,10 +206,14 @@ mod tests {
             }
         });
         let reactions = prop::collection::btree_map((0..4_u64, hash), reaction, 0..300);
-        (seen, affinity, reactions).prop_map(|(seen, affinity, reactions)| Old {
+        let on_day = (0..3_u32, prop_oneof![0..200_u64, any::<u64>()]);
+        let activity = prop::collection::btree_map(on_day, 1..9_u32, 0..200);
+        let all = (seen, affinity, reactions, activity);
+        all.prop_map(|(seen, affinity, reactions, activity)| Old {
             seen,
             affinity,
             reactions,
+            activity,
         })
     }
 
@@ -182,7 +228,7 @@ mod tests {
         };
         let tables = if format == 1 { 17 } else { Table::ALL.len() };
         for table in &Table::ALL[..tables] {
-            if !matches!(table, Table::Seen | Table::Affinity | Table::Reactions) {
+            if !table.name().ends_with("_blocks") {
                 transaction.open_table(definition(*table)).unwrap();
             }
         }
@@ -211,6 +257,10 @@ mod tests {
         }
         for (&(user, item), reaction) in &old.reactions {
             put("reactions", &keys::pair(user, item), &reaction.encode());
+        }
+        for (&(day, user), &count) in &old.activity {
+            let key = keys::slot_number(day, user);
+            put("activity", &key, &u64::from(count).encode());
         }
         transaction.commit().unwrap();
     }
@@ -256,6 +306,12 @@ mod tests {
             .map(|(&(user, item), reaction)| (keys::pair(user, item).to_vec(), reaction.clone()));
         let reactions = entries::<Reaction>(store, Table::Reactions);
         assert!(reactions.into_iter().eq(expected));
+        let mut activity = BTreeMap::new();
+        read::activity(&*snapshot, 0, u32::MAX, &mut |day, user, count| {
+            activity.insert((day, user), count);
+        })
+        .unwrap();
+        assert_eq!(activity, old.activity);
         for table in Table::ALL {
             snapshot
                 .scan(table, &Range::all(), &mut |_, _| {
