@@ -7,10 +7,10 @@ use edgewise_wire::counters::Counters;
 use super::batch::Batch;
 use super::rows::stand::{Shift, settle};
 use super::{FollowChange, Hidden, outlier};
+use crate::store::activity::ActivityBlock;
 use crate::store::log::{EventOrigin, LogEvent};
 use crate::store::memory::RowEffect;
 use crate::store::reaction::{Reaction, Standing};
-use crate::store::record::ActivityBlock;
 use crate::store::{StoreError, keys};
 
 /// An event with what is known of its item and user where it applies.

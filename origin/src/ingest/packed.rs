@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use crate::store::block::{self, BITS_MAX, BLOCK_BYTES_MAX, BlockKey, Packable};
+use crate::store::block::{self, BITS_MAX, BLOCK_BYTES_MAX, BlockKey, Cut, Packable};
 use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction};
 
 /// Entries of `table` by prefix and hash, over what the transaction began with.
@@ -287,7 +287,7 @@ impl<V: Packable> Pack<V> {
         for block in blocks.values() {
             entries.extend_from_slice(block::open(table, block)?.1.rest());
         }
-        let (bits, blocks) = block::cut::<V>(table, &entries, self.bits + 1)?;
+        let Cut { bits, blocks } = block::cut::<V>(table, &entries, self.bits + 1)?;
         for bucket in before {
             if blocks.binary_search_by_key(&bucket, |(at, _)| *at).is_err() {
                 stored.delete(table, BlockKey::new(prefix, bucket).bytes())?;

@@ -4,11 +4,12 @@ use edgewise_wire::counters::Counters;
 
 use super::cells::Cells;
 use super::packed::Packed;
+use crate::store::activity::ActivityBlock;
 use crate::store::item::ItemRecord;
 use crate::store::memory::{RememberedRow, RowBlock};
 use crate::store::reaction::Reaction;
 use crate::store::record::{
-    ActivityBlock, DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, UserRecord,
+    DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, UserRecord,
 };
 use crate::store::{StoreError, Table, Transaction};
 

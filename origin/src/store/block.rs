@@ -40,6 +40,9 @@ pub trait Packable: Sized {
     fn skip(input: &mut Decoder<'_>) -> Result<(), StoreError>;
 }
 
+/// What is called for each entry: prefix, hash and value.
+pub type VisitEntry<'a, V> = dyn FnMut(&[u8], u64, V) -> Result<(), StoreError> + 'a;
+
 /// A count.
 impl Packable for u64 {
     fn put(&self, _prefix: &[u8], out: &mut Encoder) {
@@ -248,16 +251,21 @@ fn starts<V: Packable>(table: Table, entries: &[u8]) -> Result<Vec<(u64, usize)>
     Ok(starts)
 }
 
+/// A prefix's entries in blocks.
+#[derive(Debug)]
+pub struct Cut {
+    /// Bits of every block.
+    pub bits: u8,
+    /// Buckets, ascending, with their blocks.
+    pub blocks: Vec<(u32, Vec<u8>)>,
+}
+
 /// Cuts a prefix's entries, one after the other, into blocks, ascending by bucket: of at least
 /// `bits_min` bits, and of as many as it takes for every block to be small enough.
 ///
 /// # Errors
 /// Where the entries are corrupt.
-pub fn cut<V: Packable>(
-    table: Table,
-    entries: &[u8],
-    bits_min: u8,
-) -> Result<(u8, Vec<(u32, Vec<u8>)>), StoreError> {
+pub fn cut<V: Packable>(table: Table, entries: &[u8], bits_min: u8) -> Result<Cut, StoreError> {
     let starts = starts::<V>(table, entries)?;
     let mut bits = bits_min;
     while bits < BITS_MAX && largest(&starts, entries.len(), bits) > BLOCK_BYTES_MAX {
@@ -278,7 +286,7 @@ pub fn cut<V: Packable>(
         out.raw(entries.get(from..to).unwrap_or_default());
     }
     blocks.push((at, out.finish()));
-    Ok((bits, blocks))
+    Ok(Cut { bits, blocks })
 }
 
 /// The bytes from where to where each bucket has.
@@ -310,7 +318,7 @@ pub fn entries<V: Packable>(
     table: Table,
     key: &[u8],
     block: &[u8],
-    visit: &mut dyn FnMut(&[u8], u64, V) -> Result<(), StoreError>,
+    visit: &mut VisitEntry<'_, V>,
 ) -> Result<(), StoreError> {
     let (bits, mut input) = open(table, block)?;
     let (prefix, at) = BlockKey::split(key).ok_or_else(|| input.corrupt("key is too short"))?;

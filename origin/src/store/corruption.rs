@@ -7,14 +7,14 @@ use edgewise_wire::counters::Counters;
 use proptest::prelude::*;
 
 use super::Encoder;
+use super::activity::ActivityBlock;
 use super::item::ItemRecord;
 use super::log::{EventOrigin, LogEntry, LogEvent, LogRecord, ServedRecord};
 use super::log::{FollowRow, RowLog};
 use super::memory::{RememberedRow, RowBlock, RowEffect, RowEvent, Taken};
 use super::reaction::{Reaction, Standing};
 use super::record::{
-    ActivityBlock, DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, Record,
-    UserRecord,
+    DayStats, DedupeRecord, Follow, Hide, ItemTotals, RecentEvents, Record, UserRecord,
 };
 use super::source::{CheckpointRecord, DeadCounts, SourceRecord};
 use super::table::Table;

@@ -3,6 +3,7 @@
 //! [`Store`] is the seam: what is above it (ingest, readers, verify, backup) knows tables,
 //! keys and records, never the engine. [`redb::RedbStore`] is the engine.
 
+pub mod activity;
 pub mod block;
 mod codec;
 #[cfg(test)]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use edgewise_ranking::id_hash;
 use edgewise_wire::counters::Counters;
 
-use super::block::{self, Packable};
+use super::activity::ActivityBlock;
+use super::block::{self, Packable, VisitEntry};
 use super::error::StoreError;
 use super::item::ItemRecord;
 use super::log::LogRecord;
 use super::reaction::Reaction;
-use super::record::{ActivityBlock, Follow, ItemTotals, RecentEvents, Record, UserRecord};
+use super::record::{Follow, ItemTotals, RecentEvents, Record, UserRecord};
 use super::table::Table;
 use super::{Range, Snapshot, keys};
 use crate::ingest::{ItemState, SourceHash};
@@ -427,7 +428,7 @@ pub fn entries<V: Packable>(
     snapshot: &dyn Snapshot,
     table: Table,
     range: &Range,
-    visit: &mut dyn FnMut(&[u8], u64, V) -> Result<(), StoreError>,
+    visit: &mut VisitEntry<'_, V>,
 ) -> Result<(), StoreError> {
     snapshot.scan(table, range, &mut |key, value| {
         block::entries(table, key, value, visit)?;

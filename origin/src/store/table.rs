@@ -42,7 +42,7 @@ pub enum Table {
     /// (user number), item hash → [`Reaction`](super::reaction::Reaction), in
     /// [blocks](super::block).
     Reactions,
-    /// (UTC day u32, block of 64 user numbers u64) → [`ActivityBlock`](super::record::ActivityBlock).
+    /// (UTC day u32, block of 64 user numbers u64) → [`ActivityBlock`](super::activity::ActivityBlock).
     Activity,
     /// UTC day u32 → [`DayStats`](super::record::DayStats).
     Days,

@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use redb::{TableDefinition, WriteTransaction};
 
 use super::{Bytes, FORMAT, WriteView, engine, scan};
+use crate::store::activity::ActivityBlock;
 use crate::store::block::{self, BlockKey, Packable};
 use crate::store::reaction::Reaction;
-use crate::store::record::{ActivityBlock, Record, UserRecord};
+use crate::store::record::{Record, UserRecord};
 use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction, keys};
 
 /// The format before rows of an operator's database were counted.
@@ -158,7 +159,7 @@ fn put_blocks<const PREFIX: usize, V: Packable>(
     if entries.is_empty() {
         return Ok(());
     }
-    for (bucket, block) in block::cut::<V>(table, entries, 0)?.1 {
+    for (bucket, block) in block::cut::<V>(table, entries, 0)?.blocks {
         view.put(table, BlockKey::new(prefix, bucket).bytes(), &block)?;
     }
     Ok(())
