@@ -23,7 +23,7 @@ use super::{Range, Snapshot, Store, Transaction, Visit, Work, keys};
 pub const FILE_NAME: &str = "edgewise.redb";
 
 /// Format of the tables and records; counted up with every incompatible change.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 /// Memory for pages that were read or written, bytes; less with [`RedbStore::open_with`].
 pub const CACHE_BYTES: usize = 256 << 20;

@@ -17,12 +17,18 @@ const FORMAT_WITHOUT_ROWS: u64 = 1;
 /// The format in which every entry of what is packed now was a record.
 const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
+/// The format in which each user's events of a day were a record.
+const FORMAT_WITHOUT_ACTIVITY_BLOCKS: u64 = 3;
+
 /// Users held in memory at a time.
 const CHUNK: usize = 10_000;
 
 /// Whether [`upgrade`] knows this format.
 pub(super) const fn is_known(format: u64) -> bool {
-    matches!(format, FORMAT_WITHOUT_ROWS | FORMAT_WITHOUT_BLOCKS)
+    matches!(
+        format,
+        FORMAT_WITHOUT_ROWS | FORMAT_WITHOUT_BLOCKS | FORMAT_WITHOUT_ACTIVITY_BLOCKS
+    )
 }
 
 /// Brings everything that format `from` had otherwise up to date.
@@ -31,12 +37,14 @@ pub(super) fn upgrade(
     view: &mut WriteView<'_, '_>,
     from: u64,
 ) -> Result<(), StoreError> {
-    if from == FORMAT_WITHOUT_ROWS {
+    if from <= FORMAT_WITHOUT_ROWS {
         number_users(view)?;
     }
-    pack::<12, i64>(transaction, view, "seen", Table::Seen)?;
-    pack::<12, u64>(transaction, view, "affinity", Table::Affinity)?;
-    pack::<8, Reaction>(transaction, view, "reactions", Table::Reactions)?;
+    if from <= FORMAT_WITHOUT_BLOCKS {
+        pack::<12, i64>(transaction, view, "seen", Table::Seen)?;
+        pack::<12, u64>(transaction, view, "affinity", Table::Affinity)?;
+        pack::<8, Reaction>(transaction, view, "reactions", Table::Reactions)?;
+    }
     pack_activity(transaction, view)?;
     view.put(Table::Meta, keys::FORMAT, &FORMAT.encode())
 }
@@ -234,8 +242,10 @@ mod tests {
             }
         }
         for name in OLD {
-            let definition = TableDefinition::<Bytes, Bytes>::new(name);
-            transaction.open_table(definition).unwrap();
+            if format < 3 || name == "activity" {
+                let definition = TableDefinition::<Bytes, Bytes>::new(name);
+                transaction.open_table(definition).unwrap();
+            }
         }
         put("meta", keys::FORMAT, &format.encode());
         let user = UserRecord {
@@ -329,8 +339,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn files_of_older_formats_are_brought_up_to_date(format in 1..=2_u64, old in old()) {
+        fn files_of_older_formats_are_brought_up_to_date(format in 1..=3_u64, old in old()) {
             let directory = tempfile::tempdir().unwrap();
+            let old = match format {
+                // Its blocks are read as they are.
+                3 => Old { activity: old.activity, ..Old::default() },
+                _ => old,
+            };
             write(&directory.path().join(FILE_NAME), format, &old);
             for _ in 0..2 {
                 check(&RedbStore::open_with(directory.path(), 8 << 20).unwrap(), &old);
