@@ -235,24 +235,36 @@ fn row(table: &mut Table, what: &str, mut pairs: Vec<Pair>, bar: &str) {
     );
 }
 
+/// Who does it with which post, of `n`: a few people and posts have most of it (Zipf's law with
+/// exponent 1), and which goes with which does not repeat.
+fn drawn(n: &str) -> String {
+    let zipf = |count: u64, factor: u64| {
+        format!("1 + floor(power({count}, ({n} * {factor} % 1000003) / 1000003.0))")
+    };
+    let (user, post) = (zipf(CROWD - 1, 7_919), zipf(SHELF - 1, 104_729));
+    format!("{user}, {post}")
+}
+
+/// A hundred a second.
 fn insert(dialect: Dialect, first: u64, rows: u64) -> String {
     format!(
         "insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
-         select {first} - 1 + seq, 1 + seq * 7919 % {CROWD}, 1 + seq * 104729 % {SHELF}, \
-         seq * 31 % {}, null, {} from {}",
+         select {first} - 1 + seq, {}, seq * 31 % {}, null, {} from {}",
+        drawn("seq"),
         KINDS.len(),
-        dialect.moment("seq % 200000"),
+        dialect.moment("floor(seq / 100)"),
         dialect.series(rows),
     )
 }
 
 fn singles(first: u64, rows: u64) -> String {
     format!(
-        "do $$ begin for n in {first}..{} loop insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
-         values (n, 1 + n::bigint * 7919 % {CROWD}, 1 + n::bigint * 104729 % {SHELF}, n % 6, null, {}); \
-         commit; end loop; end $$",
+        "do $$ begin for n in {first}..{} loop \
+         insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
+         values (n, {}, n % 6, null, {}); commit; end loop; end $$",
         first + rows - 1,
-        Dialect::Postgres.moment("n % 200000"),
+        drawn("n::bigint"),
+        Dialect::Postgres.moment("n / 100"),
     )
 }
 

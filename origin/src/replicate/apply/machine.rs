@@ -16,6 +16,12 @@ use crate::ingest::rows::{DeadLetter, Move, RowBatch, RowChange, RowKey, RowOp, 
 /// source may not cost a durable commit for each of its messages.
 pub(super) const ADVANCE_LINGER: Duration = Duration::from_millis(100);
 
+/// A batch that has this many rows when it could go is part of a flood: it waits for more.
+pub(super) const FLOOD_ROWS: usize = 4_096;
+/// How long since its first row. A commit costs as much as thousands of rows do, so in a flood
+/// small batches would be all that the writer gets done.
+pub(super) const FLOOD_LINGER: Duration = Duration::from_millis(300);
+
 /// A batch with this many further checkpoints is full.
 pub(super) const MOVES_MAX: usize = 1_024;
 
@@ -315,7 +321,12 @@ impl<P: Position> Machine<P> {
             return None;
         }
         let lone = self.building.since + self.linger.max(ADVANCE_LINGER);
-        let rows = self.building.rows_since.map(|since| since + self.linger);
+        let linger = if self.building.changes.len() >= FLOOD_ROWS {
+            self.linger.max(FLOOD_LINGER)
+        } else {
+            self.linger
+        };
+        let rows = self.building.rows_since.map(|since| since + linger);
         let further = (!self.building.moves.is_empty()).then(|| self.building.since + self.linger);
         Some(rows.into_iter().chain(further).min().unwrap_or(lone))
     }

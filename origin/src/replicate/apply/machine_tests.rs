@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::machine::{ADVANCE_LINGER, Finished, Machine, Moment};
+use super::machine::{ADVANCE_LINGER, FLOOD_LINGER, FLOOD_ROWS, Finished, Machine, Moment};
 use super::{ApplierConfig, Position};
 use crate::ingest::rows::{Move, RowBatch, RowChange, RowKey, RowOp, TableId};
 
@@ -90,6 +90,19 @@ fn a_position_alone_waits_longer_than_rows_do() {
     assert!(machine.finished(Finished::Durable).is_some());
     assert!(machine.is_clean());
     assert_eq!(machine.due(), None);
+}
+
+#[test]
+fn a_flood_waits_for_a_larger_batch_and_no_longer_than_it_may() {
+    let mut machine = machine(FLOOD_ROWS + 1);
+    for _ in 1..FLOOD_ROWS {
+        assert!(push(&mut machine, 1, at(2)));
+    }
+    assert_eq!(machine.due(), Some(ms(7)));
+    assert!(push(&mut machine, 1, at(6)));
+    assert_eq!(machine.due(), Some(ms(2) + FLOOD_LINGER));
+    assert!(push(&mut machine, 1, at(8)));
+    assert_eq!(machine.due(), Some(ms(0)), "it is full");
 }
 
 #[test]

@@ -226,8 +226,12 @@ impl<P: Position> Applier<P> {
         let Some(due) = self.machine.due() else {
             return pending().await;
         };
-        tokio::time::sleep(due.saturating_sub(self.started.elapsed())).await;
-        self.submit(false).map(drop)
+        let wait = due.saturating_sub(self.started.elapsed());
+        // A source that says nothing for so long has no more rows for this batch.
+        let silence = Duration::from_millis(self.config.linger_ms);
+        let is_over = self.machine.has_rows() && silence < wait;
+        tokio::time::sleep(if is_over { silence } else { wait }).await;
+        self.submit(is_over).map(drop)
     }
 
     /// Waits until a change fits.
