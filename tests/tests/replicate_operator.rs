@@ -333,9 +333,12 @@ fn reconcile_repairs(server: &Postgres) {
     }
     // Replication is told to look away.
     let mut hidden = |sql: &str| {
-        session.sql("alter publication edgewise_shop drop table interactions");
+        session.sql("alter publication edgewise_shop set (publish = 'insert')");
         session.sql(sql);
-        session.sql("alter publication edgewise_shop add table interactions");
+        let all = "insert, update, delete, truncate";
+        session.sql(&format!(
+            "alter publication edgewise_shop set (publish = '{all}')"
+        ));
     };
     hidden("delete from interactions where id in (7, 8, 9)");
     operator.catch_up(PG, &mut session);

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
 use super::client::Server;
 use super::error::PgError;
+use super::identity::Mark;
 use super::position::Lsn;
 use crate::replicate::mapping::Column;
 
 /// Oldest server that is followed, as `server_version_num`.
 pub const VERSION_MIN: i32 = 140_000;
+/// First server whose publications take schemas.
+const SCHEMAS_VERSION: i32 = 150_000;
 
 /// Settings and rights.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +44,8 @@ pub struct Facts {
     pub may_create: bool,
     /// The database's encoding.
     pub encoding: String,
+    /// The role the session has.
+    pub user: String,
 }
 
 /// A table, view or the like.
@@ -65,12 +71,29 @@ pub struct Table {
     pub rows: u64,
     /// Its blocks, of the largest partition where it has partitions.
     pub blocks: u64,
+    /// Whether row-level security keeps rows from the user.
+    pub hides_rows: bool,
+    /// The files of its rows, one a partition.
+    pub files: Vec<File>,
     /// Its columns.
     pub columns: Vec<TableColumn>,
     /// The primary key's columns in order.
     pub primary_key: Vec<String>,
+    /// The primary key's constraint, where it is DEFERRABLE.
+    pub deferrable_key: Option<String>,
     /// The columns of the index that is its replica identity.
     pub identity_index: Vec<String>,
+}
+
+/// Where the rows of a table or of a partition are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// The table's or partition's OID.
+    pub oid: u32,
+    /// Its file, another one after each rewrite.
+    pub file: u32,
+    /// The table of its long values, another one after a rewrite that keeps the rows.
+    pub toast: u32,
 }
 
 /// A table's column.
@@ -84,6 +107,8 @@ pub struct TableColumn {
     pub not_null: bool,
     /// Whether it is computed (and so not in the stream).
     pub is_generated: bool,
+    /// What tells it from another of the same name.
+    pub mark: Mark,
 }
 
 impl Table {
@@ -111,6 +136,8 @@ impl Table {
     #[must_use]
     pub fn identity_columns(&self) -> Vec<String> {
         match self.identity.as_str() {
+            // The server takes no DEFERRABLE key for it.
+            "d" if self.deferrable_key.is_some() => Vec::new(),
             "d" => self.primary_key.clone(),
             "i" => self.identity_index.clone(),
             "f" => self
@@ -145,6 +172,9 @@ pub struct PublishedTable {
     pub columns: Option<Vec<String>>,
     /// The rows it publishes, as SQL; none = all.
     pub filter: Option<String>,
+    /// The OID of what puts it there: of the table's or schema's membership, or of a publication
+    /// of all tables. A table that leaves and comes back gets another.
+    pub membership: u32,
 }
 
 /// A replication slot.
@@ -192,7 +222,7 @@ SELECT current_setting('server_version'),
     OR EXISTS (SELECT FROM pg_roles WHERE rolname IN ('rds_replication', 'cloudsqlsuperuser',
       'azure_pg_admin') AND pg_has_role(oid, 'MEMBER')),
   has_database_privilege(current_database(), 'CREATE'),
-  current_setting('server_encoding')";
+  current_setting('server_encoding'), current_user::text";
 
 /// Settings and rights.
 ///
@@ -215,23 +245,28 @@ pub async fn facts(server: &Server, client: &Client) -> Result<Facts, PgError> {
             may_replicate: row.try_get(9)?,
             may_create: row.try_get(10)?,
             encoding: row.try_get(11)?,
+            user: row.try_get(12)?,
         })
     };
     row.and_then(|row| read(&row))
         .map_err(|error| server.error(&error))
 }
 
-/// `$1` schemas and `$2` names, or every table where both are NULL. `pg_partition_tree` has no
-/// row for a table without partitions.
+/// `$1` schemas and `$2` names, or every table where both are NULL; `$3` whether sizes are wanted,
+/// which waits for whoever has a table locked. `pg_partition_tree` has no row for a table without
+/// partitions.
 const TABLES: &str = "
 SELECT c.oid, n.nspname || '.' || c.relname, c.relkind::text, c.relpersistence::text,
   c.relreplident::text, c.relispartition, has_table_privilege(c.oid, 'SELECT'),
   pg_has_role(c.relowner, 'USAGE'),
-  coalesce((SELECT sum(greatest(p.reltuples, -1)::float8)::float8 FROM pg_partition_tree(c.oid) t
-    JOIN pg_class p ON p.oid = t.relid WHERE t.isleaf), c.reltuples::float8) AS tuples,
-  coalesce((SELECT max(pg_relation_size(t.relid)) FROM pg_partition_tree(c.oid) t
-    WHERE t.isleaf), CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) END, 0)
-    / current_setting('block_size')::int8 AS blocks
+  CASE WHEN $3::bool THEN coalesce((SELECT sum(greatest(p.reltuples, -1)::float8)::float8
+    FROM pg_partition_tree(c.oid) t JOIN pg_class p ON p.oid = t.relid WHERE t.isleaf),
+    c.reltuples::float8) ELSE 0 END AS tuples,
+  CASE WHEN $3::bool THEN coalesce((SELECT max(pg_relation_size(t.relid))
+    FROM pg_partition_tree(c.oid) t WHERE t.isleaf),
+    CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) END, 0) ELSE 0 END
+    / current_setting('block_size')::int8 AS blocks,
+  row_security_active(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE WHEN $1::text[] IS NULL
   THEN c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
@@ -240,11 +275,17 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE WHEN $1::text[] IS NULL
     WHERE w.s = n.nspname AND w.r = c.relname) END
 ORDER BY 2 LIMIT 10000";
 
+/// A domain's type is that of the last domain under it.
 const COLUMNS: &str = "
-SELECT a.attrelid, a.attname::text, coalesce(b.typname, t.typname)::text, a.attnotnull,
-  a.attgenerated <> ''
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+SELECT a.attrelid, a.attname::text, (
+  WITH RECURSIVE base(typname, typtype, typbasetype) AS (
+    SELECT t.typname, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+    UNION ALL
+    SELECT t.typname, t.typtype, t.typbasetype FROM base b
+    JOIN pg_type t ON b.typtype = 'd' AND t.oid = b.typbasetype)
+  SELECT typname::text FROM base WHERE typtype <> 'd' LIMIT 1), a.attnotnull,
+  a.attgenerated <> '', a.attnum, a.xmin::text::int8, a.atthasmissing
+FROM pg_attribute a
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
 
@@ -252,9 +293,19 @@ const KEYS: &str = "
 SELECT i.indrelid, i.indisprimary, i.indisreplident, ARRAY(
   SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, at)
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-  WHERE k.at <= i.indnkeyatts ORDER BY k.at)
-FROM pg_index i
+  WHERE k.at <= i.indnkeyatts ORDER BY k.at), i.indimmediate, c.relname::text
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = ANY ($1) AND (i.indisprimary OR i.indisreplident)";
+
+/// Not `pg_partition_tree`: it waits for whoever has a partition locked.
+const FILES: &str = "
+WITH RECURSIVE tree(root, oid) AS (
+  SELECT o, o FROM unnest($1::oid[]) o
+  UNION ALL
+  SELECT t.root, i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid
+  JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
+SELECT t.root, c.oid, c.relfilenode, c.reltoastrelid
+FROM tree t JOIN pg_class c ON c.oid = t.oid AND c.relkind = 'r' ORDER BY 1, 2";
 
 /// Rows of a block where nothing was ever counted.
 const ROWS_PER_BLOCK: u64 = 60;
@@ -269,10 +320,34 @@ pub async fn tables(
     client: &Client,
     names: Option<&[&str]>,
 ) -> Result<BTreeMap<String, Table>, PgError> {
+    read_tables(server, client, names, true).await
+}
+
+/// The named tables without their sizes, so that no lock of others is waited for.
+///
+/// # Errors
+///
+/// The session failed.
+pub async fn unsized_tables(
+    server: &Server,
+    client: &Client,
+    names: &[&str],
+) -> Result<BTreeMap<String, Table>, PgError> {
+    read_tables(server, client, Some(names), false).await
+}
+
+async fn read_tables(
+    server: &Server,
+    client: &Client,
+    names: Option<&[&str]>,
+    with_sizes: bool,
+) -> Result<BTreeMap<String, Table>, PgError> {
     let read = async {
         let pairs = names.map(|names| names.iter().map(|name| split(name)).unzip());
         let (schemas, relations): (Option<Vec<&str>>, Option<Vec<&str>>) = pairs.unzip();
-        let rows = client.query(TABLES, &[&schemas, &relations]).await?;
+        let rows = client
+            .query(TABLES, &[&schemas, &relations, &with_sizes])
+            .await?;
         let mut tables = BTreeMap::new();
         for row in rows {
             let table = table(&row)?;
@@ -286,6 +361,11 @@ pub async fn tables(
                     type_name: row.try_get(2)?,
                     not_null: row.try_get(3)?,
                     is_generated: row.try_get(4)?,
+                    mark: Mark {
+                        number: row.try_get(5)?,
+                        version: row.try_get(6)?,
+                        is_missing: row.try_get(7)?,
+                    },
                 });
             }
         }
@@ -294,10 +374,19 @@ pub async fn tables(
                 let columns: Vec<String> = row.try_get(3)?;
                 if row.try_get(1)? {
                     table.primary_key.clone_from(&columns);
+                    let is_immediate: bool = row.try_get(4)?;
+                    if !is_immediate {
+                        table.deferrable_key = row.try_get(5)?;
+                    }
                 }
                 if row.try_get(2)? {
                     table.identity_index = columns;
                 }
+            }
+        }
+        for (root, file) in read_files(client, &oids).await? {
+            if let Some(table) = tables.get_mut(&root) {
+                table.files.push(file);
             }
         }
         Ok(tables
@@ -306,6 +395,33 @@ pub async fn tables(
             .collect())
     };
     read.await.map_err(|error| server.error(&error))
+}
+
+/// The files of a table's rows, one a partition.
+///
+/// # Errors
+///
+/// The session failed.
+pub async fn files(server: &Server, client: &Client, oid: u32) -> Result<Vec<File>, PgError> {
+    let files = read_files(client, &[oid]).await;
+    let files = files.map_err(|error| server.error(&error))?;
+    Ok(files.into_iter().map(|(_, file)| file).collect())
+}
+
+async fn read_files(
+    client: &Client,
+    oids: &[u32],
+) -> Result<Vec<(u32, File)>, tokio_postgres::Error> {
+    let file = |row: &Row| {
+        let file = File {
+            oid: row.try_get(1)?,
+            file: row.try_get(2)?,
+            toast: row.try_get(3)?,
+        };
+        Ok((row.try_get(0)?, file))
+    };
+    let rows = client.query(FILES, &[&oids]).await?;
+    rows.iter().map(file).collect()
 }
 
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
@@ -327,6 +443,7 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         is_partition: row.try_get(5)?,
         is_readable: row.try_get(6)?,
         is_own: row.try_get(7)?,
+        hides_rows: row.try_get(10)?,
         rows,
         blocks,
         ..Table::default()
@@ -348,20 +465,30 @@ pub fn full_name(name: &str) -> String {
 
 const PUBLICATION: &str = "
 SELECT puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot,
-  pg_has_role(pubowner, 'USAGE')
+  pg_has_role(pubowner, 'USAGE'), current_setting('server_version_num')::int4
 FROM pg_publication WHERE pubname = $1";
 
-/// Row filters and column lists came with 15. Without a list of its own a table is published with
-/// whatever columns it has: naming those here would race with a change of the table.
-const PUBLISHED: &str = "
-SELECT schemaname || '.' || tablename, to_jsonb(p) ->> 'rowfilter', CASE WHEN EXISTS (
-    SELECT FROM pg_publication_rel r
-    JOIN pg_publication o ON o.oid = r.prpubid AND o.pubname = p.pubname
-    JOIN pg_class c ON c.oid = r.prrelid AND c.relname = p.tablename
-    JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
-    WHERE to_jsonb(r) ->> 'prattrs' IS NOT NULL)
-  THEN ARRAY(SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames')) END
-FROM pg_publication_tables p WHERE pubname = $1";
+/// Row filters, column lists and schemas came with 15. Without a list of its own a table is
+/// published with whatever columns it has: naming those here would race with a change of the
+/// table.
+fn published_sql(version_num: i32) -> String {
+    let schema = if version_num >= SCHEMAS_VERSION {
+        "(SELECT s.oid FROM pg_publication_namespace s WHERE s.pnpubid = o.oid AND s.pnnspid = n.oid)"
+    } else {
+        "NULL::oid"
+    };
+    format!(
+        "SELECT p.schemaname || '.' || p.tablename, to_jsonb(p) ->> 'rowfilter',
+  CASE WHEN to_jsonb(r) ->> 'prattrs' IS NOT NULL
+    THEN ARRAY(SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames')) END,
+  coalesce(r.oid, {schema}, o.oid)
+FROM pg_publication_tables p JOIN pg_publication o ON o.pubname = p.pubname
+JOIN pg_namespace n ON n.nspname = p.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+LEFT JOIN pg_publication_rel r ON r.prpubid = o.oid AND r.prrelid = c.oid
+WHERE p.pubname = $1"
+    )
+}
 
 /// The server's publication.
 ///
@@ -384,10 +511,12 @@ pub async fn publication(server: &Server, client: &Client) -> Result<Option<Publ
             }
         }
         let mut tables = BTreeMap::new();
-        for row in client.query(PUBLISHED, &[name]).await? {
+        let sql = published_sql(row.try_get(7)?);
+        for row in client.query(&sql, &[name]).await? {
             let published = PublishedTable {
                 filter: row.try_get(1)?,
                 columns: row.try_get(2)?,
+                membership: row.try_get(3)?,
             };
             tables.insert(row.try_get(0)?, published);
         }

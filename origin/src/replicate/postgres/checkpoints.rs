@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::chunks::Chunk;
 use super::error::PgError;
 use super::position::{self, Lsn, PgPosition};
+use super::tables::Signature;
 use crate::ingest::rows::Move;
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::supervise::SourceContext;
@@ -52,6 +53,9 @@ pub struct Intent {
 pub struct CopyPlan {
     /// In the order in which they are read.
     pub chunks: Vec<Chunk>,
+    /// What the tables were when they were cut, by entry.
+    #[serde(default)]
+    pub tables: BTreeMap<String, Signature>,
 }
 
 /// How far a chunk is.

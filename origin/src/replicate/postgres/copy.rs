@@ -16,7 +16,8 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use super::catalog::Table;
+use super::catalog::{self, File, Table};
+use super::check::Catalogue;
 use super::checkpoints::{
     self, CATCH_UP, CatchUp, Checkpoints, Copied, CopyPlan, PLAN, STREAM, copied,
 };
@@ -81,12 +82,11 @@ pub async fn copy(
     server: &Arc<Server>,
     checkpoints: &mut Checkpoints,
     entries: &mut [Entry],
-    tables: &BTreeMap<String, Table>,
+    catalogue: &Catalogue,
     start: &mut Start,
 ) -> Result<(), PgError> {
-    let sources = sources(entries, tables)?;
-    let signature = |source: &Source| (source.name.clone(), source.signature.clone());
-    let signatures = sources.values().map(signature).collect();
+    let mut sources = sources(entries, catalogue)?;
+    let mut signatures = signatures(&sources);
     let mut catch_up = checkpoints.get::<CatchUp>(CATCH_UP)?.unwrap_or_default();
     if !sources.is_empty() && context.config.snapshot.enabled {
         context.status.phase(Phase::Copying);
@@ -98,7 +98,8 @@ pub async fn copy(
                 exported
             }
         };
-        let plan = plan(context, server, checkpoints, &sources, &exported).await?;
+        let plan = plan(context, server, checkpoints, &mut sources, &exported).await?;
+        signatures = self::signatures(&sources);
         let shared = share(context, server, checkpoints, sources, plan)?;
         run(&shared, &exported).await?;
     }
@@ -106,21 +107,26 @@ pub async fn copy(
     finish(context, checkpoints, entries, signatures, catch_up, start).await
 }
 
-fn sources(
-    entries: &[Entry],
-    tables: &BTreeMap<String, Table>,
-) -> Result<BTreeMap<String, Source>, PgError> {
+fn signatures(sources: &BTreeMap<String, Source>) -> Vec<(String, Signature)> {
+    let signature = |source: &Source| (source.name.clone(), source.signature.clone());
+    sources.values().map(signature).collect()
+}
+
+fn sources(entries: &[Entry], catalogue: &Catalogue) -> Result<BTreeMap<String, Source>, PgError> {
     let mut sources = BTreeMap::new();
     for entry in entries
         .iter()
         .filter(|e| e.signature.is_none() && e.stopped.is_none())
     {
-        let table = tables.get(&entry.table).ok_or_else(|| PgError::Catalogue {
+        let table = catalogue.tables.get(&entry.table);
+        let table = table.ok_or_else(|| PgError::Catalogue {
             object: format!("table {}", entry.table),
             problem: "it does not exist".to_owned(),
             fix: "correct `table` in the mapping (schema.name)".to_owned(),
         })?;
-        let (bound, signature) = entry.bind(table)?;
+        let publication = catalogue.publication.as_ref();
+        let published = publication.and_then(|p| p.tables.get(&entry.table));
+        let (bound, signature) = entry.bind(table, published)?;
         let source = Source {
             id: entry.id,
             name: entry.name().to_owned(),
@@ -135,49 +141,82 @@ fn sources(
     Ok(sources)
 }
 
-/// The chunks: those of an interrupted copy, and those of entries it does not know.
+/// The chunks: those of an interrupted copy, and those of entries it does not know or whose rows
+/// are elsewhere since: blocks of a file say nothing about the file that replaced it.
 async fn plan(
     context: &SourceContext,
     server: &Server,
     checkpoints: &mut Checkpoints,
-    sources: &BTreeMap<String, Source>,
+    sources: &mut BTreeMap<String, Source>,
     exported: &Exported,
 ) -> Result<CopyPlan, PgError> {
     let before = checkpoints.get::<CopyPlan>(PLAN)?.unwrap_or_default();
-    let mut plan = before.clone();
-    plan.chunks
-        .retain(|chunk| sources.contains_key(&chunk.entry));
-    let known: Vec<String> = plan
-        .chunks
-        .iter()
-        .map(|chunk| chunk.entry.clone())
-        .collect();
-    for source in sources
-        .values()
-        .filter(|source| !known.contains(&source.name))
-    {
-        // Chunks of an earlier plan of this entry say nothing about the new one.
-        checkpoints::tidy(context, checkpoints, &format!("copy/{}/", source.name)).await?;
-        let ranges = ranges(
-            server,
-            &exported.keeper,
-            source,
-            context.config.snapshot.chunk_rows,
-        )
-        .await?;
-        let chunk = |(number, range): (usize, Range)| Chunk {
-            entry: source.name.clone(),
-            number: u32::try_from(number).unwrap_or(u32::MAX),
-            range,
+    let mut plan = CopyPlan::default();
+    for source in sources.values_mut() {
+        let of_entry = |chunk: &&Chunk| chunk.entry == source.name;
+        let chunks: Vec<Chunk> = before.chunks.iter().filter(of_entry).cloned().collect();
+        // The table is locked now, so its files stay.
+        let asking = catalog::files(server, &exported.keeper, source.table.oid);
+        source.moved_to(answer(asking).await?);
+        let was = before.tables.get(&source.name);
+        let chunks = if chunks.is_empty() {
+            cut(context, server, checkpoints, source, exported).await?
+        } else if was.is_some_and(|was| was.files() == source.signature.files()) {
+            chunks
+        } else {
+            tracing::warn!(
+                table = source.name,
+                "the table was rewritten or truncated while its first copy was interrupted: it is copied from the start"
+            );
+            clear(context, checkpoints, source).await?;
+            cut(context, server, checkpoints, source, exported).await?
         };
-        plan.chunks
-            .extend(ranges.into_iter().enumerate().map(chunk));
+        plan.chunks.extend(chunks);
+        let signature = source.signature.clone();
+        plan.tables.insert(source.name.clone(), signature);
     }
     if plan != before {
         let moved = checkpoints.change(PLAN, Some(position::encode(&plan)));
         checkpoints::commit(context, checkpoints, vec![moved], None).await?;
     }
     Ok(plan)
+}
+
+/// Cuts a table whose copy begins.
+async fn cut(
+    context: &SourceContext,
+    server: &Server,
+    checkpoints: &mut Checkpoints,
+    source: &Source,
+    exported: &Exported,
+) -> Result<Vec<Chunk>, PgError> {
+    // Chunks of an earlier plan of this entry say nothing about the new one.
+    checkpoints::tidy(context, checkpoints, &format!("copy/{}/", source.name)).await?;
+    let chunk_rows = context.config.snapshot.chunk_rows;
+    let ranges = ranges(server, &exported.keeper, source, chunk_rows).await?;
+    let chunk = |(number, range): (usize, Range)| Chunk {
+        entry: source.name.clone(),
+        number: u32::try_from(number).unwrap_or(u32::MAX),
+        range,
+    };
+    Ok(ranges.into_iter().enumerate().map(chunk).collect())
+}
+
+/// Takes back what was copied of an entry: rows that are gone since may be among them.
+async fn clear(
+    context: &SourceContext,
+    checkpoints: &mut Checkpoints,
+    source: &Source,
+) -> Result<(), PgError> {
+    let name = format!("copy/{}/cleared", source.name);
+    let stored = checkpoints.bytes(&name).map(<[u8]>::to_vec);
+    let config = ApplierConfig::new(&context.config.name, &name);
+    let (writer, metrics) = (context.writer.clone(), context.metrics.clone());
+    let mut applier = Applier::new(writer, config, stored, metrics);
+    let cleared = Copied::default();
+    applier.clear(source.id, cleared).await?;
+    checkpoints.note(name, position::encode(&cleared));
+    Ok(())
 }
 
 async fn ranges(
@@ -386,6 +425,13 @@ async fn copy_chunk(
 }
 
 impl Source {
+    /// Its rows are in these files.
+    fn moved_to(&mut self, files: Vec<File>) {
+        if let Some(identity) = &mut self.signature.identity {
+            identity.files = files;
+        }
+    }
+
     fn map(
         &self,
         context: &SourceContext,

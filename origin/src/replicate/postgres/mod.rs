@@ -21,6 +21,7 @@ mod decode_tests;
 mod describe;
 mod drop;
 pub mod error;
+pub mod identity;
 pub mod pool;
 pub mod position;
 mod reread;
@@ -34,7 +35,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use self::checkpoints::Checkpoints;
+use self::check::Catalogue;
+use self::checkpoints::{Checkpoints, CopyPlan, PLAN};
 use self::client::{Replication, Server, answer};
 use self::error::PgError;
 use self::pool::Pool;
@@ -90,23 +92,23 @@ async fn prepare(context: &SourceContext) -> Result<Ready, PgError> {
     let session = server.connect().await?;
     context.metrics.connected(true);
     let plans: Vec<_> = entries.iter().map(|entry| &entry.plan).collect();
-    let catalogue = answer(check::Catalogue::read(&server, &session, &plans)).await?;
+    let mut catalogue = answer(Catalogue::read(&server, &session, &plans)).await?;
+    stop_altered(context, &server, &mut checkpoints, &mut entries, &catalogue).await?;
     start::demand(&catalogue, &server, &entries)?;
     let publishing =
         start::ensure_publication(&server, &session, &catalogue, &checkpoints, &entries);
-    let left = answer(publishing).await?;
-    for index in left {
-        leave(context, &server, &mut checkpoints, &mut entries, index).await?;
+    if answer(publishing).await? {
+        catalogue.publication = answer(catalog::publication(&server, &session)).await?;
     }
+    note_identities(context, &mut checkpoints, &mut entries, &catalogue).await?;
     let begin = start::begin(context, &server, &session, &mut checkpoints, &entries);
     let mut start = Box::pin(begin).await?;
-    let tables = &catalogue.tables;
     let copying = copy::copy(
         context,
         &server,
         &mut checkpoints,
         &mut entries,
-        tables,
+        &catalogue,
         &mut start,
     );
     Box::pin(copying).await?;
@@ -141,26 +143,64 @@ fn entries(context: &SourceContext, checkpoints: &Checkpoints) -> Result<Vec<Ent
     Ok(entries)
 }
 
-/// An entry whose table left the publication: its changes since are lost.
-async fn leave(
+/// Stops the entries whose tables are not what was copied any more, or what is being copied.
+async fn stop_altered(
     context: &SourceContext,
     server: &Server,
     checkpoints: &mut Checkpoints,
     entries: &mut [Entry],
-    index: usize,
+    catalogue: &Catalogue,
 ) -> Result<(), PgError> {
-    let Some(entry) = entries.get_mut(index) else {
+    let Some(publication) = &catalogue.publication else {
         return Ok(());
     };
-    let reason = format!(
-        "table {} left publication {}",
-        entry.table, server.publication
-    );
-    let name = checkpoints::stopped(entry.name());
-    let moved = checkpoints.change(&name, Some(reason.clone().into_bytes()));
-    checkpoints::commit(context, checkpoints, vec![moved], None).await?;
-    stream::say_stopped(context, entry.name(), &reason);
-    entry.stopped = Some(reason);
+    let plan = checkpoints.get::<CopyPlan>(PLAN)?.unwrap_or_default();
+    for entry in entries.iter_mut().filter(|entry| entry.stopped.is_none()) {
+        let Some(signature) = entry.signature.as_ref().or(plan.tables.get(entry.name())) else {
+            continue;
+        };
+        let altered = identity::altered(
+            &entry.table,
+            &server.publication,
+            signature,
+            catalogue.tables.get(&entry.table),
+            publication.tables.get(&entry.table),
+        );
+        let Some(reason) = altered else {
+            continue;
+        };
+        let name = checkpoints::stopped(entry.name());
+        let moved = checkpoints.change(&name, Some(reason.clone().into_bytes()));
+        checkpoints::commit(context, checkpoints, vec![moved], None).await?;
+        stream::say_stopped(context, entry.name(), &reason);
+        entry.stopped = Some(reason);
+    }
+    Ok(())
+}
+
+/// Keeps what the catalogue knows the copied tables by from now on: harmless changes add up, and
+/// older versions kept nothing.
+async fn note_identities(
+    context: &SourceContext,
+    checkpoints: &mut Checkpoints,
+    entries: &mut [Entry],
+    catalogue: &Catalogue,
+) -> Result<(), PgError> {
+    let mut moves = Vec::new();
+    for entry in entries.iter_mut().filter(|entry| entry.stopped.is_none()) {
+        let name = checkpoints::copied(entry.name());
+        let table = catalogue.tables.get(&entry.table);
+        let publication = catalogue.publication.as_ref();
+        let published = publication.and_then(|p| p.tables.get(&entry.table));
+        if let (Some(signature), Some(table)) = (&mut entry.signature, table)
+            && signature.note(table, published)
+        {
+            moves.push(checkpoints.change(&name, Some(position::encode(signature))));
+        }
+    }
+    if !moves.is_empty() {
+        checkpoints::commit(context, checkpoints, moves, None).await?;
+    }
     Ok(())
 }
 
@@ -201,7 +241,7 @@ async fn follow(context: &SourceContext, ready: Ready) -> Result<(), PgError> {
         tables: entries
             .iter()
             .filter(|entry| entry.stopped.is_none())
-            .map(|entry| entry.table.clone())
+            .filter_map(|entry| Some((entry.table.clone(), entry.signature.clone()?)))
             .collect(),
         is_replica,
     };

@@ -54,19 +54,8 @@ pub fn demand(catalogue: &Catalogue, server: &Server, entries: &[Entry]) -> Resu
     for entry in fresh {
         check::table(catalogue, &entry.plan, &mut report);
     }
-    // A table that was copied and left the publication lost changes: it is stopped for that. To
-    // ask for its return would be to pass over them.
-    let has_left = |entry: &Entry| {
-        let publication = catalogue.publication.as_ref();
-        entry.signature.is_some()
-            && publication.is_some_and(|p| !p.tables.contains_key(&entry.table))
-    };
-    let wanted = |entry: &&Entry| entry.stopped.is_none() && !has_left(entry);
-    let plans: Vec<_> = entries
-        .iter()
-        .filter(wanted)
-        .map(|entry| &entry.plan)
-        .collect();
+    let live = entries.iter().filter(|entry| entry.stopped.is_none());
+    let plans: Vec<_> = live.map(|entry| &entry.plan).collect();
     check::publication(catalogue, server, &plans, &mut report);
     let worst = report
         .findings
@@ -82,8 +71,7 @@ pub fn demand(catalogue: &Catalogue, server: &Server, entries: &[Entry]) -> Resu
     }
 }
 
-/// Creates the publication, or adds the tables it lacks. Returns the entries (by index) whose
-/// tables were copied once and then left it: changes of those are lost.
+/// Creates the publication, or adds the tables it lacks; whether there was anything to do.
 ///
 /// # Errors
 ///
@@ -94,46 +82,37 @@ pub async fn ensure_publication(
     catalogue: &Catalogue,
     checkpoints: &Checkpoints,
     entries: &[Entry],
-) -> Result<Vec<usize>, PgError> {
-    let live = || {
-        entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.stopped.is_none())
-    };
+) -> Result<bool, PgError> {
+    let live = entries.iter().filter(|entry| entry.stopped.is_none());
     let Some(publication) = &catalogue.publication else {
         if checkpoints.bytes(SLOT).is_some() {
             return Err(PgError::PublicationGone {
                 publication: server.publication.clone(),
             });
         }
-        let mut names: Vec<String> = live().map(|(_, entry)| entry.table.clone()).collect();
+        let mut names: Vec<String> = live.map(|entry| entry.table.clone()).collect();
         names.sort();
         names.dedup();
         let sql = create_publication(&server.publication, &names);
         alter(server, client, &sql).await?;
         tracing::info!(publication = %server.publication, tables = names.len(), "publication created");
-        return Ok(Vec::new());
+        return Ok(true);
     };
-    let mut left = Vec::new();
     let mut missing = Vec::new();
-    for (index, entry) in live() {
-        if publication.tables.contains_key(&entry.table) {
-            continue;
-        }
-        if entry.signature.is_some() {
-            left.push(index);
-        } else if !missing.contains(&sql_name(&entry.table)) {
-            missing.push(sql_name(&entry.table));
+    for entry in live.filter(|entry| !publication.tables.contains_key(&entry.table)) {
+        let name = sql_name(&entry.table);
+        if !missing.contains(&name) {
+            missing.push(name);
         }
     }
-    if !missing.is_empty() {
-        let name = ident(&server.publication);
-        let sql = format!("ALTER PUBLICATION {name} ADD TABLE {};", missing.join(", "));
-        alter(server, client, &sql).await?;
-        tracing::info!(publication = %server.publication, tables = missing.join(", "), "tables added to the publication");
+    if missing.is_empty() {
+        return Ok(false);
     }
-    Ok(left)
+    let name = ident(&server.publication);
+    let sql = format!("ALTER PUBLICATION {name} ADD TABLE {};", missing.join(", "));
+    alter(server, client, &sql).await?;
+    tracing::info!(publication = %server.publication, tables = missing.join(", "), "tables added to the publication");
+    Ok(true)
 }
 
 async fn alter(server: &Server, client: &Client, sql: &str) -> Result<(), PgError> {

@@ -50,8 +50,8 @@ pub struct Progress {
     pub durable: AtomicU64,
     /// The end of the server's log as the stream last told.
     pub end: AtomicU64,
-    /// A table left the publication: the next life says so and stops it.
-    pub has_left: AtomicBool,
+    /// A table is not what was copied any more: the next life says so and stops it.
+    pub is_altered: AtomicBool,
 }
 
 impl Progress {
@@ -303,8 +303,8 @@ impl<'a> Stream<'a> {
         if self.transaction.is_some() {
             return Ok(());
         }
-        if self.progress.has_left.load(Ordering::Relaxed) {
-            let reason = "a table left the publication; connecting again to see which";
+        if self.progress.is_altered.load(Ordering::Relaxed) {
+            let reason = "a table is not what was copied; connecting again to see which";
             return Err(PgError::Lost(reason.to_owned()));
         }
         let durable = Lsn(self.progress.durable.load(Ordering::Relaxed));
@@ -336,7 +336,10 @@ impl<'a> Stream<'a> {
     async fn message(&mut self, data: &Bytes) -> Result<(), PgError> {
         match Message::decode(data)? {
             Message::Relation(relation) => {
-                let stops = self.relations.learn(&relation, &self.entries);
+                let is_catching_up = self.is_catching_up();
+                let stops = self
+                    .relations
+                    .learn(&relation, &self.entries, is_catching_up);
                 for stop in stops {
                     self.stop_entry(stop.entry, &stop.reason).await;
                 }
@@ -424,8 +427,14 @@ impl<'a> Stream<'a> {
             source: &self.context.config.name,
             position: transaction.map_or("", |transaction| &transaction.text),
             now_ms: self.context.clock.wall_ms(),
-            is_catching_up: transaction.is_some_and(|t| t.final_lsn < self.catch_up),
+            is_catching_up: self.is_catching_up(),
         }
+    }
+
+    /// Whether a copy may have seen what comes.
+    fn is_catching_up(&self) -> bool {
+        let transaction = self.transaction.as_ref();
+        transaction.is_some_and(|t| t.final_lsn < self.catch_up)
     }
 
     /// Where the stream stands after so many changes of the transaction.

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
-use super::catalog::{self, Table};
+use super::catalog::{self, File, PublishedTable, Table};
 use super::decode::{Datum, Old, Relation, Tuple};
 use super::error::PgError;
+use super::identity::{self, Identity};
 use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::config::Target;
 use crate::replicate::contract::TableQuality;
@@ -27,6 +28,34 @@ pub struct Signature {
     pub key: Vec<String>,
     /// The mapped columns and their types.
     pub columns: Vec<(String, String)>,
+    /// What the catalogue knew it by; none where an older version copied it.
+    #[serde(default)]
+    pub identity: Option<Identity>,
+}
+
+impl Signature {
+    /// The files that its rows were in.
+    #[must_use]
+    pub fn files(&self) -> &[File] {
+        let identity = self.identity.as_ref();
+        identity.map_or(&[], |identity| &identity.files)
+    }
+
+    /// Takes over how the catalogue knows the table now; whether that was news.
+    pub fn note(&mut self, table: &Table, published: Option<&PublishedTable>) -> bool {
+        let mut now = self.clone();
+        for (name, type_name) in &mut now.columns {
+            if let Some(column) = table.columns.iter().find(|column| &column.name == name)
+                && is_same(type_name, &column.type_name)
+            {
+                type_name.clone_from(&column.type_name);
+            }
+        }
+        now.identity = Some(Identity::of(table, published, &now.columns));
+        let is_news = now != *self;
+        *self = now;
+        is_news
+    }
 }
 
 /// A mapping entry.
@@ -102,7 +131,11 @@ impl Entry {
     /// # Errors
     ///
     /// Names every column that does not fit.
-    pub fn bind(&self, table: &Table) -> Result<(BoundTable, Signature), PgError> {
+    pub fn bind(
+        &self,
+        table: &Table,
+        published: Option<&PublishedTable>,
+    ) -> Result<(BoundTable, Signature), PgError> {
         let columns = table.mapping_columns();
         let bound = self.plan.bind(&columns).map_err(|errors| PgError::Catalogue {
             object: format!("table {}", self.table),
@@ -117,11 +150,31 @@ impl Entry {
                 .unwrap_or_default();
             (name.clone(), type_name)
         };
+        let columns: Vec<_> = bound.columns().iter().map(typed).collect();
         let signature = Signature {
             key: bound.key_columns().to_vec(),
-            columns: bound.columns().iter().map(typed).collect(),
+            identity: Some(Identity::of(table, published, &columns)),
+            columns,
         };
         Ok((bound, signature))
+    }
+
+    /// Whether a table of the stream is this entry's; the reason where it was and is no more.
+    fn is_meant(&self, oid: u32, table: &str, is_catching_up: bool) -> Result<bool, String> {
+        let is_named = self.table == table;
+        let signature = self.signature.as_ref();
+        let Some(identity) = signature.and_then(|signature| signature.identity.as_ref()) else {
+            return Ok(is_named);
+        };
+        match (identity.oid == oid, is_named) {
+            (true, true) => Ok(true),
+            // What happened before the copy: rows of the table that was copied are its own under
+            // any name, those of an earlier one of this name are in no copy.
+            (is_same, _) if is_catching_up => Ok(is_same),
+            (true, false) => Err(format!("table {} was renamed to {table}", self.table)),
+            (false, true) => Err(identity::another(table)),
+            (false, false) => Ok(false),
+        }
     }
 
     /// Binds it to the table as the stream has it from here on; the reason where it cannot be
@@ -441,7 +494,13 @@ impl Relations {
     }
 
     /// A table is like this from here on; returns the entries that cannot be followed any more.
-    pub fn learn(&mut self, relation: &Relation<'_>, entries: &[Entry]) -> Vec<Stop> {
+    /// `is_catching_up`: the copy may be newer than what the stream says.
+    pub fn learn(
+        &mut self,
+        relation: &Relation<'_>,
+        entries: &[Entry],
+        is_catching_up: bool,
+    ) -> Vec<Stop> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let schema = match relation.schema {
             b"" => "pg_catalog".to_owned(),
@@ -451,8 +510,19 @@ impl Relations {
         let mut stops = Vec::new();
         let mut bound = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
-            if entry.table != table || entry.stopped.is_some() {
+            if entry.stopped.is_some() {
                 continue;
+            }
+            match entry.is_meant(relation.oid, &table, is_catching_up) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(reason) => {
+                    stops.push(Stop {
+                        entry: index,
+                        reason,
+                    });
+                    continue;
+                }
             }
             let key = entry
                 .signature
@@ -504,5 +574,70 @@ pub fn publish(quality: &Quality, now_ms: i64) {
     let mut guard = quality.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(quality) = guard.as_mut() {
         quality.publish(now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode::RelationColumn;
+    use super::*;
+
+    /// An entry of `public.posts` whose copied table had the OID 1.
+    fn entry() -> Entry {
+        let config = "table = \"public.posts\"\nto = \"users\"\nid = \"id\"";
+        let plan = TablePlan::compile(&toml::from_str(config).unwrap()).unwrap();
+        let columns = vec![("id".to_owned(), "int8".to_owned())];
+        let identity = Identity {
+            oid: 1,
+            ..Identity::default()
+        };
+        let mut entry = Entry::new(TableId(1), plan);
+        entry.signature = Some(Signature {
+            key: vec!["id".to_owned()],
+            columns,
+            identity: Some(identity),
+        });
+        entry
+    }
+
+    /// What becomes of the entry when the stream describes a table: `bound`, `ignored` or why it
+    /// is stopped.
+    fn learn(oid: u32, name: &str, is_catching_up: bool) -> String {
+        let column = RelationColumn {
+            is_identity: true,
+            name: b"id",
+            type_oid: 20,
+        };
+        let relation = Relation {
+            oid,
+            schema: b"public",
+            name: name.as_bytes(),
+            replica_identity: b'd',
+            columns: vec![column],
+        };
+        let mut relations = Relations::default();
+        let stops = relations.learn(&relation, &[entry()], is_catching_up);
+        match stops.first() {
+            Some(stop) => stop.reason.clone(),
+            None if relations.get(oid).is_some_and(|bound| bound.len() == 1) => "bound".to_owned(),
+            None => "ignored".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_table_is_known_by_its_number_and_its_name() {
+        assert_eq!(learn(1, "posts", false), "bound");
+        assert_eq!(learn(2, "likes", false), "ignored");
+        let renamed = "table public.posts was renamed to public.posts_old";
+        assert_eq!(learn(1, "posts_old", false), renamed);
+        assert!(learn(2, "posts", false).contains("is another table now"));
+    }
+
+    #[test]
+    fn what_a_newer_copy_has_seen_goes_by_number_alone() {
+        assert_eq!(learn(1, "posts", true), "bound");
+        assert_eq!(learn(1, "posts_new", true), "bound");
+        assert_eq!(learn(2, "posts", true), "ignored");
+        assert_eq!(learn(2, "likes", true), "ignored");
     }
 }

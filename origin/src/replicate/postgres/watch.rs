@@ -9,9 +9,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::catalog::{self, Slot};
 use super::client::Server;
 use super::error::PgError;
+use super::identity::altered;
 use super::pool::Pool;
 use super::stream::Progress;
-use super::tables::Quality;
+use super::tables::{Quality, Signature};
 use crate::replicate::supervise::SourceContext;
 
 /// How often the slot is looked at.
@@ -40,8 +41,8 @@ pub struct Watch {
     pub progress: Arc<Progress>,
     /// Measures to publish.
     pub qualities: Vec<Quality>,
-    /// The tables that are followed.
-    pub tables: Vec<String>,
+    /// The tables that are followed, and what they were when they were copied.
+    pub tables: Vec<(String, Signature)>,
     /// Whether the server takes no heartbeat, because it is a replica.
     pub is_replica: bool,
 }
@@ -66,8 +67,8 @@ impl Watch {
                     if let Some(slot) = self.bounded("slot", self.look(), &mut warned).await.flatten() {
                         self.report(&slot, &mut warned);
                     }
-                    if self.bounded("publication", self.has_left(), &mut warned).await == Some(true) {
-                        self.progress.has_left.store(true, Ordering::Relaxed);
+                    if self.bounded("tables", self.is_altered(), &mut warned).await == Some(true) {
+                        self.progress.is_altered.store(true, Ordering::Relaxed);
                     }
                     self.publish();
                 }
@@ -108,16 +109,19 @@ impl Watch {
         catalog::slot(&self.server, &session).await
     }
 
-    /// Whether a followed table is not published any more: its changes would go by in silence.
-    async fn has_left(&self) -> Result<bool, PgError> {
+    /// Whether a followed table is not what was copied any more: its changes would go by in
+    /// silence, or be taken for another's.
+    async fn is_altered(&self) -> Result<bool, PgError> {
         let session = self.pool.session().await?;
         let publication = catalog::publication(&self.server, &session).await?;
-        let is_published = |table| {
-            publication
-                .as_ref()
-                .is_some_and(|p| p.tables.contains_key(table))
+        let names: Vec<&str> = self.tables.iter().map(|(name, _)| name.as_str()).collect();
+        let tables = catalog::unsized_tables(&self.server, &session, &names).await?;
+        let is_altered = |(name, signature): &(String, Signature)| {
+            let published = publication.as_ref().and_then(|p| p.tables.get(name));
+            let publication = &self.server.publication;
+            altered(name, publication, signature, tables.get(name), published).is_some()
         };
-        Ok(!self.tables.iter().all(is_published))
+        Ok(self.tables.iter().any(is_altered))
     }
 
     fn report(&self, slot: &Slot, warned: &mut Warned) {
