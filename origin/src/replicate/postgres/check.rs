@@ -171,6 +171,18 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
         );
         report.error(&object, "the user may not read it", fix);
     }
+    if table.hides_rows {
+        let fix = format!(
+            "ALTER ROLE {} BYPASSRLS; -- or, if that is its owner: ALTER TABLE {sql} NO FORCE ROW LEVEL SECURITY;",
+            ident(&catalogue.facts.user)
+        );
+        report.error(
+            &object,
+            "row-level security hides rows from the user: the first copy would lack them, the \
+             stream has all",
+            fix,
+        );
+    }
     if table.is_partition {
         let fix = "map its parent, and drop the entry of the partition";
         report.warning(
@@ -231,6 +243,20 @@ fn key(table: &Table, plan: &TablePlan, object: &str, report: &mut Report) {
             "it has no primary key: its rows cannot be told apart",
             fix,
         );
+        return;
+    }
+    if let Some(constraint) = &table.deferrable_key
+        && key == table.primary_key.as_slice()
+    {
+        let columns: Vec<String> = key.iter().map(|column| ident(column)).collect();
+        let fix = format!(
+            "ALTER TABLE {sql} DROP CONSTRAINT {}, ADD PRIMARY KEY ({});",
+            ident(constraint),
+            columns.join(", ")
+        );
+        let problem = "its primary key is DEFERRABLE, so it is no replica identity: the server \
+                       refuses updates and deletes of published tables, also the application's";
+        report.error(object, problem, fix);
         return;
     }
     let identity = table.identity_columns();
@@ -340,13 +366,11 @@ pub fn publication(
         };
         if let Some(filter) = &published.filter {
             let problem = format!(
-                "it publishes only rows of {table_name} where {filter}: the first copy has all"
+                "it publishes only rows of {table_name} where {filter}: the first copy has all, and \
+                 changes of the others are lost"
             );
-            let fix = format!(
-                "ALTER PUBLICATION {} SET TABLE {sql}; -- and `where` in the mapping",
-                ident(name)
-            );
-            report.warning(&object, problem, fix);
+            let fix = publish_anew(name, &table_name);
+            report.error(&object, problem, fix);
         }
         let hidden = |column: &&String| {
             let exists = table.columns.iter().any(|known| &known.name == *column);
@@ -367,10 +391,20 @@ pub fn publication(
                 "its column list of {table_name} leaves out mapped columns: {}",
                 hidden.join(", ")
             );
-            let fix = format!("ALTER PUBLICATION {} SET TABLE {sql};", ident(name));
+            let fix = publish_anew(name, &table_name);
             report.error(&object, problem, fix);
         }
     }
+}
+
+/// Publishes a table with all its rows and columns. `SET TABLE` would name all others too.
+fn publish_anew(publication: &str, table: &str) -> String {
+    let (publication, sql) = (ident(publication), sql_name(table));
+    format!(
+        "ALTER PUBLICATION {publication} DROP TABLE {sql};\n\
+         ALTER PUBLICATION {publication} ADD TABLE {sql};\n\
+         -- if it was followed already: edgewise replicate resync --table {table} --yes"
+    )
 }
 
 fn missing_publication(
@@ -477,4 +511,106 @@ pub fn unusable(slot: &Slot, server: &Server) -> Option<PgError> {
 pub fn sql_name(name: &str) -> String {
     let (schema, relation) = catalog::split(name);
     format!("{}.{}", ident(schema), ident(relation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::{PublishedTable, TableColumn};
+    use super::*;
+    use crate::replicate::check::{Finding, Severity};
+
+    fn key_table() -> Table {
+        let id = TableColumn {
+            name: "id".to_owned(),
+            type_name: "int8".to_owned(),
+            not_null: true,
+            ..TableColumn::default()
+        };
+        Table {
+            name: "public.posts".to_owned(),
+            kind: "r".to_owned(),
+            persistence: "p".to_owned(),
+            identity: "d".to_owned(),
+            is_readable: true,
+            is_own: true,
+            columns: vec![
+                id,
+                TableColumn {
+                    name: "author".to_owned(),
+                    type_name: "int8".to_owned(),
+                    ..TableColumn::default()
+                },
+            ],
+            primary_key: vec!["id".to_owned()],
+            ..Table::default()
+        }
+    }
+
+    /// The one error about the table or its publication, and its way out.
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Table, &mut PublishedTable), word: &str, way_out: &str) {
+        let (mut found, mut published) = (key_table(), PublishedTable::default());
+        change(&mut found, &mut published);
+        let name = found.name.clone();
+        let catalogue = Catalogue {
+            facts: Facts {
+                user: "app".to_owned(),
+                ..Facts::default()
+            },
+            tables: BTreeMap::from([(name.clone(), found)]),
+            publication: Some(Publication {
+                tables: BTreeMap::from([(name, published)]),
+                ..Publication::default()
+            }),
+            slot: None,
+        };
+        let config =
+            "table = \"public.posts\"\nto = \"follows\"\nuser = \"id\"\nauthor = \"author\"";
+        let plan = TablePlan::compile(&toml::from_str(config).unwrap()).unwrap();
+        let source = "name = \"shop\"\nurl = \"postgres://app@db/shop\"";
+        let server = Server::new(&toml::from_str(source).unwrap()).unwrap();
+        let mut report = Report::default();
+        table(&catalogue, &plan, &mut report);
+        publication(&catalogue, &server, &[&plan], &mut report);
+        let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+        let errors: Vec<_> = report.findings.iter().filter(is_error).collect();
+        let [error] = errors.as_slice() else {
+            assert!(word.is_empty() && errors.is_empty(), "{errors:?}");
+            return;
+        };
+        assert!(
+            !word.is_empty() && error.problem.contains(word),
+            "{error:?}"
+        );
+        assert!(error.fix.as_deref().unwrap().contains(way_out), "{error:?}");
+    }
+
+    #[test]
+    fn what_would_be_counted_wrong_is_an_error() {
+        check(|_, _| {}, "", "");
+        check(
+            |table, _| table.hides_rows = true,
+            "row-level security",
+            "ALTER ROLE app BYPASSRLS;",
+        );
+        check(
+            |table, _| table.deferrable_key = Some("posts_pkey".to_owned()),
+            "DEFERRABLE",
+            "ALTER TABLE public.posts DROP CONSTRAINT posts_pkey, ADD PRIMARY KEY (id);",
+        );
+    }
+
+    #[test]
+    fn a_filtered_table_is_published_anew_without_the_others() {
+        let anew = "ALTER PUBLICATION edgewise_shop DROP TABLE public.posts;\n\
+                    ALTER PUBLICATION edgewise_shop ADD TABLE public.posts;";
+        let filter = |_: &mut Table, published: &mut PublishedTable| {
+            published.filter = Some("(id > 5)".to_owned());
+        };
+        check(filter, "(id > 5)", anew);
+        let list = |_: &mut Table, published: &mut PublishedTable| {
+            published.columns = Some(vec!["id".to_owned()]);
+        };
+        check(list, "author", anew);
+    }
 }

@@ -28,9 +28,10 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(40);
 /// A silent network is noticed after this time.
 const TCP_SILENCE: Duration = Duration::from_secs(30);
 
-/// How values are written, whatever role and database have as defaults: the first copy and the
-/// stream must read alike.
-const FORMATS: [(&str, &str); 7] = [
+/// How values are written and which rows are seen, whatever role and database have as defaults: the
+/// first copy and the stream must read alike. Where row-level security would hide rows the server
+/// refuses to read instead.
+const SETTINGS: [(&str, &str); 8] = [
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
     ("TimeZone", "UTC"),
@@ -38,6 +39,7 @@ const FORMATS: [(&str, &str); 7] = [
     ("bytea_output", "hex"),
     ("standard_conforming_strings", "on"),
     ("idle_in_transaction_session_timeout", "0"),
+    ("row_security", "off"),
 ];
 
 /// A database of encoding SQL_ASCII takes any bytes for text, and would refuse to send some as
@@ -191,7 +193,7 @@ impl Server {
                 tokio::spawn(drive(connection));
                 client
             };
-            let set = FORMATS
+            let set = SETTINGS
                 .map(|(name, value)| format!("SET {name} = '{value}';"))
                 .concat();
             let set = format!(
@@ -254,7 +256,7 @@ impl Server {
         let _ = aws_lc_rs::default_provider().install_default();
         let password = self.config.get_password().unwrap_or_default();
         let password = String::from_utf8_lossy(password).into_owned();
-        let options = FORMATS
+        let options = SETTINGS
             .map(|(name, value)| format!("-c {name}={value}"))
             .join(" ");
         let config = ReplicationConfig::new(
