@@ -14,8 +14,10 @@ use super::position::Lsn;
 use super::tls;
 use crate::replicate::config::{SourceConfig, TlsOptions};
 
-/// Longest change of a row that is taken, bytes.
-pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Longest change of a row that is taken, bytes: the most that a server can send. A change has all
+/// columns of its row, also those that no field reads, and one that is refused is sent again for
+/// ever.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// Changes that are read ahead of the mapping.
 pub const READ_AHEAD_MAX: usize = 256;
 /// How often the server hears what is durable.

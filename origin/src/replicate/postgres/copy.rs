@@ -40,8 +40,9 @@ use crate::replicate::value::Value;
 const PARALLEL_MAX: usize = 16;
 /// Rows between two looks at the rate.
 const PACE_ROWS: u32 = 256;
-/// Longest line of a row that is read, bytes.
-const LINE_BYTES_MAX: usize = 64 << 20;
+/// Longest line of a row that is read, bytes: the most that a server can send. The mapping refuses
+/// a value that is too long, and only its row.
+const LINE_BYTES_MAX: usize = 1 << 30;
 
 /// An entry that is copied.
 struct Source {

@@ -180,8 +180,8 @@ pub enum PgError {
     /// Messages that make no sense in their order.
     #[error("the server's stream is corrupt: {0}")]
     Protocol(String),
-    /// A message over the bound.
-    #[error("a change of {bytes} bytes is over the limit of {limit}")]
+    /// A message over the bound, which is as long as a server's messages get.
+    #[error("a message of {bytes} bytes is longer than a server can send ({limit})")]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -289,7 +289,8 @@ impl PgError {
             Self::PublicationGone { .. } => format!("keep publications as they are; now {RESYNC}"),
             Self::Catalogue { fix, .. } => fix.clone(),
             Self::Decode(_) | Self::Protocol(_) | Self::Lost(_) => "nothing: it connects again by itself".into(),
-            Self::TooLarge { .. } => "take the column out of the publication (PostgreSQL 15: a column list) if it is not mapped".into(),
+            Self::TooLarge { .. } => "nothing: its length must have been corrupted on the way, and it connects again by itself; if it \
+                                      stays, see what is between here and the server".into(),
             Self::Timeout(_) => "nothing: it tries again; if it stays, look for locks (pg_stat_activity) and statement_timeout of the role".into(),
             Self::Server { .. } => "see the server's log".into(),
             Self::Apply(_) | Self::Store(_) => "see the error before and `edgewise verify`".into(),
