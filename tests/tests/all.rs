@@ -11,6 +11,7 @@ mod outage;
 mod parity;
 mod purity;
 mod replicate;
+mod replicate_altered;
 mod replicate_bad_mariadb;
 mod replicate_bad_rows;
 mod replicate_bad_source;

@@ -75,6 +75,8 @@ pub struct Table {
     pub hides_rows: bool,
     /// The files of its rows, one a partition.
     pub files: Vec<File>,
+    /// The tables or partitions among them that had no rows when they were last counted.
+    pub empty: Vec<u32>,
     /// Its columns.
     pub columns: Vec<TableColumn>,
     /// The primary key's columns in order.
@@ -92,8 +94,6 @@ pub struct File {
     pub oid: u32,
     /// Its file, another one after each rewrite.
     pub file: u32,
-    /// The table of its long values, another one after a rewrite that keeps the rows.
-    pub toast: u32,
 }
 
 /// A table's column.
@@ -304,7 +304,7 @@ WITH RECURSIVE tree(root, oid) AS (
   UNION ALL
   SELECT t.root, i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid
   JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
-SELECT t.root, c.oid, c.relfilenode, c.reltoastrelid
+SELECT t.root, c.oid, c.relfilenode, c.reltuples <= 0
 FROM tree t JOIN pg_class c ON c.oid = t.oid AND c.relkind = 'r' ORDER BY 1, 2";
 
 /// Rows of a block where nothing was ever counted.
@@ -384,9 +384,13 @@ async fn read_tables(
                 }
             }
         }
-        for (root, file) in read_files(client, &oids).await? {
-            if let Some(table) = tables.get_mut(&root) {
+        for row in client.query(FILES, &[&oids]).await? {
+            if let Some(table) = tables.get_mut(&row.try_get::<_, u32>(0)?) {
+                let file = file(&row)?;
                 table.files.push(file);
+                if row.try_get(3)? {
+                    table.empty.push(file.oid);
+                }
             }
         }
         Ok(tables
@@ -403,25 +407,16 @@ async fn read_tables(
 ///
 /// The session failed.
 pub async fn files(server: &Server, client: &Client, oid: u32) -> Result<Vec<File>, PgError> {
-    let files = read_files(client, &[oid]).await;
-    let files = files.map_err(|error| server.error(&error))?;
-    Ok(files.into_iter().map(|(_, file)| file).collect())
+    let rows = client.query(FILES, &[&&[oid][..]]).await;
+    let files = rows.and_then(|rows| rows.iter().map(file).collect());
+    files.map_err(|error| server.error(&error))
 }
 
-async fn read_files(
-    client: &Client,
-    oids: &[u32],
-) -> Result<Vec<(u32, File)>, tokio_postgres::Error> {
-    let file = |row: &Row| {
-        let file = File {
-            oid: row.try_get(1)?,
-            file: row.try_get(2)?,
-            toast: row.try_get(3)?,
-        };
-        Ok((row.try_get(0)?, file))
-    };
-    let rows = client.query(FILES, &[&oids]).await?;
-    rows.iter().map(file).collect()
+fn file(row: &Row) -> Result<File, tokio_postgres::Error> {
+    Ok(File {
+        oid: row.try_get(1)?,
+        file: row.try_get(2)?,
+    })
 }
 
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {

@@ -26,7 +26,7 @@ use super::client::{Server, answer};
 use super::error::{PgError, ident};
 use super::position::{self, Lsn};
 use super::start::{Exported, Start, export};
-use super::tables::{At, Entry, Quality, Signature, measured, text_value};
+use super::tables::{At, Entry, Quality, Signature, is_padded, measured, text_value, unpadded};
 use crate::clock::Stopwatch;
 use crate::ingest::rows::{DeadLetter, RowChange, TableId};
 use crate::replicate::apply::{Applier, ApplierConfig, RateLimiter};
@@ -451,7 +451,16 @@ impl Source {
         let values = fields
             .iter()
             .map(|field| field.as_deref().map_or(Value::Null, text_value));
-        let row: Vec<_> = values.collect();
+        // The signature has the columns in the order in which they are read.
+        let columns = self.signature.columns.iter();
+        let value = |(value, (_, type_name)): (_, &(String, String))| {
+            if is_padded(type_name) {
+                unpadded(value)
+            } else {
+                value
+            }
+        };
+        let row: Vec<_> = values.zip(columns).map(value).collect();
         let at = At {
             source: &context.config.name,
             position,

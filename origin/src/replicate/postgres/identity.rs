@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{File, PublishedTable, Table};
-use super::tables::Signature;
+use super::tables::{Signature, is_padded};
 
 /// What the catalogue knows a table by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,16 @@ pub fn altered(
             "row-level security hides rows of table {name} from the user"
         ));
     }
-    let identity = was.identity.as_ref()?;
+    let Some(identity) = &was.identity else {
+        // As an older version did.
+        let padded = was.columns.iter().find(|(_, name)| is_padded(name));
+        return padded.map(|(column, _)| {
+            format!(
+                "mapped column {column} of type char(n) was copied with the blanks that fill it \
+                 up: its values are read without them now"
+            )
+        });
+    };
     if identity
         .membership
         .is_some_and(|oid| oid != published.membership)
@@ -103,6 +112,36 @@ pub fn altered(
     was.columns
         .iter()
         .find_map(|(column, type_name)| altered_column(identity, table, column, type_name))
+}
+
+/// Why a partitioned table cannot be followed any more: one of its partitions went or was emptied
+/// by itself, which does not show in the stream. Where the whole table was emptied, the stream says
+/// so a little later.
+#[must_use]
+pub fn emptied(name: &str, was: &Identity, table: &Table) -> Option<String> {
+    let partitions = was.files.iter().filter(|file| file.oid != was.oid);
+    let emptied = |before: &File| match file(&table.files, before.oid) {
+        None => Some("detached or dropped"),
+        Some(now) if now.file != before.file && table.empty.contains(&now.oid) => {
+            Some("truncated by itself")
+        }
+        Some(_) => None,
+    };
+    let mut how = partitions.filter_map(emptied);
+    how.next()
+        .map(|how| format!("a partition of table {name} was {how}: its rows would still count"))
+}
+
+/// Files are in the order of their tables' OIDs.
+fn file(files: &[File], oid: u32) -> Option<File> {
+    let place = files.binary_search_by_key(&oid, |file| file.oid);
+    place.ok().and_then(|place| files.get(place)).copied()
+}
+
+/// Whether rows were written anew.
+fn is_rewritten(was: &[File], now: &[File]) -> bool {
+    let differs = |before: &File| file(now, before.oid).is_some_and(|now| now != *before);
+    was.iter().any(differs)
 }
 
 /// A table's name belongs to another one now.
@@ -123,7 +162,8 @@ fn altered_column(was: &Identity, table: &Table, name: &str, type_name: &str) ->
     // Either alone is harmless: VACUUM FULL writes the rows anew, SET NOT NULL changes the
     // definition. VACUUM FULL also writes out defaults that older rows lacked.
     let is_filled = before.is_missing && !now.is_missing;
-    let is_rewritten = was.files != table.files && now.version != before.version && !is_filled;
+    let is_rewritten =
+        is_rewritten(&was.files, &table.files) && now.version != before.version && !is_filled;
     (is_rewritten && column.type_name == type_name).then(|| {
         format!(
             "mapped column {name} was rewritten (ALTER COLUMN … TYPE … USING): its values changed \
@@ -154,7 +194,6 @@ mod tests {
             files: vec![File {
                 oid: 16_400,
                 file: 16_400,
-                toast: 0,
             }],
             ..Table::default()
         }
@@ -232,6 +271,41 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_was_emptied_by_itself_is_noticed() {
+        let file = |oid, file| File { oid, file };
+        let was = Identity {
+            oid: 1,
+            files: vec![file(2, 2), file(3, 3)],
+            ..Identity::default()
+        };
+        let said = |files: &[File], empty: &[u32]| {
+            let table = Table {
+                files: files.to_vec(),
+                empty: empty.to_vec(),
+                ..Table::default()
+            };
+            emptied("t", &was, &table).unwrap_or_default()
+        };
+        assert_eq!(said(&[file(2, 2), file(3, 3)], &[2, 3]), "");
+        // VACUUM FULL of one, and a new one.
+        assert_eq!(said(&[file(2, 9), file(3, 3), file(4, 4)], &[4]), "");
+        assert!(said(&[file(3, 3)], &[]).contains("dropped"));
+        assert!(said(&[file(2, 2), file(3, 9)], &[3]).contains("truncated"));
+        // A table without partitions is emptied in the stream.
+        let was = Identity {
+            oid: 1,
+            files: vec![file(1, 1)],
+            ..Identity::default()
+        };
+        let table = Table {
+            files: vec![file(1, 2)],
+            empty: vec![1],
+            ..Table::default()
+        };
+        assert_eq!(emptied("t", &was, &table), None);
+    }
+
+    #[test]
     fn a_table_that_is_gone_or_not_published_is_named() {
         let gone = altered("public.posts", "p", &signature(), None, None);
         assert!(gone.is_some_and(|said| said.contains("dropped or renamed")));
@@ -249,5 +323,9 @@ mod tests {
         assert_eq!(signature.identity, None);
         let said = altered("t", "p", &signature, Some(&table()), Some(&published()));
         assert_eq!(said, None);
+        let stored = r#"{"key":["id"],"columns":[["id","bpchar"]]}"#;
+        let signature: Signature = serde_json::from_str(stored).expect("a signature");
+        let said = altered("t", "p", &signature, Some(&table()), Some(&published()));
+        assert!(said.is_some_and(|said| said.contains("char(n)")));
     }
 }

@@ -43,7 +43,7 @@ use self::pool::Pool;
 use self::position::PgPosition;
 use self::stream::{Progress, Stream, is_stopped};
 use self::tables::{Entry, Signature};
-use self::watch::Watch;
+use self::watch::{Followed, Watch};
 use super::status::Phase;
 use super::supervise::{SourceContext, SourceError};
 pub use check::check;
@@ -159,14 +159,19 @@ async fn stop_altered(
         let Some(signature) = entry.signature.as_ref().or(plan.tables.get(entry.name())) else {
             continue;
         };
+        let table = catalogue.tables.get(&entry.table);
         let altered = identity::altered(
             &entry.table,
             &server.publication,
             signature,
-            catalogue.tables.get(&entry.table),
+            table,
             publication.tables.get(&entry.table),
         );
-        let Some(reason) = altered else {
+        // Of a table that is copied the watch asks, once the stream is up to date.
+        let is_copied = entry.signature.is_some();
+        let emptied = table.filter(|_| !is_copied);
+        let emptied = emptied.and_then(|table| signature.emptied(&entry.table, table));
+        let Some(reason) = altered.or(emptied) else {
             continue;
         };
         let name = checkpoints::stopped(entry.name());
@@ -193,6 +198,7 @@ async fn note_identities(
         let publication = catalogue.publication.as_ref();
         let published = publication.and_then(|p| p.tables.get(&entry.table));
         if let (Some(signature), Some(table)) = (&mut entry.signature, table)
+            && signature.emptied(&entry.table, table).is_none()
             && signature.note(table, published)
         {
             moves.push(checkpoints.change(&name, Some(position::encode(signature))));
@@ -241,7 +247,7 @@ async fn follow(context: &SourceContext, ready: Ready) -> Result<(), PgError> {
         tables: entries
             .iter()
             .filter(|entry| entry.stopped.is_none())
-            .filter_map(|entry| Some((entry.table.clone(), entry.signature.clone()?)))
+            .filter_map(Followed::of)
             .collect(),
         is_replica,
     };

@@ -10,7 +10,6 @@ use super::error::{PgError, ident};
 use super::pool::Pool;
 use super::position::Lsn;
 use super::tables::Bound;
-use crate::replicate::value::Value;
 
 /// How long such a read may take.
 const READ_MAX: Duration = Duration::from_secs(35);
@@ -91,12 +90,6 @@ fn statement(columns: &[String], key: &[String], table: &str, values: &[String])
         sql_name(table),
         equal.collect::<Vec<_>>().join(" AND "),
     ))
-}
-
-/// A column of a row that was read again.
-#[must_use]
-pub(super) fn value(column: &Option<String>) -> Value<'_> {
-    column.as_deref().map_or(Value::Null, Value::Text)
 }
 
 #[cfg(test)]

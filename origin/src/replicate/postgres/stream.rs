@@ -4,9 +4,9 @@
 //! the server is told), the applier's own work, silence that lasts too long. It never waits for
 //! the store without passing acknowledgements on.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,14 +15,14 @@ use pgwire_replication::{ReplicationClient, ReplicationEvent};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::checkpoints::{CATCH_UP, CatchUp, Checkpoints, STREAM, stopped};
+use super::checkpoints::{CATCH_UP, CatchUp, Checkpoints, STREAM, copied, stopped};
 use super::client::{READ_AHEAD_MAX, Replication, Server};
 use super::decode::Message;
 use super::error::PgError;
 use super::pool::Pool;
-use super::position::{Lsn, PgPosition, Replay, Within};
+use super::position::{self, Lsn, PgPosition, Replay, Within};
 use super::reread::read_again;
-use super::tables::{At, Bound, Effect, Entry, Relations};
+use super::tables::{At, Bound, Effect, Entry, Relations, Signature};
 use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::supervise::SourceContext;
@@ -52,9 +52,61 @@ pub struct Progress {
     pub end: AtomicU64,
     /// A table is not what was copied any more: the next life says so and stops it.
     pub is_altered: AtomicBool,
+    /// What the watch found; at most one of a kind for each table.
+    found: Mutex<BTreeMap<String, Found>>,
+    /// The entries whose partitions the stream emptied, for the watch.
+    truncated: Mutex<BTreeSet<String>>,
+}
+
+/// What the watch found in the catalogue, for the stream to act on.
+pub enum Found {
+    /// A table is known by this from now on.
+    Known {
+        /// The mapping entry.
+        entry: String,
+        /// What it is known by.
+        signature: Signature,
+    },
+    /// Rows went without a word in the stream.
+    Emptied {
+        /// The mapping entry.
+        entry: String,
+        /// How.
+        reason: String,
+    },
 }
 
 impl Progress {
+    /// The stream shall act on this when it is between transactions.
+    pub fn found(&self, found: Found) {
+        let (Found::Known { entry, .. } | Found::Emptied { entry, .. }) = &found;
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(entry.clone(), found);
+    }
+
+    fn take_found(&self) -> BTreeMap<String, Found> {
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *all)
+    }
+
+    /// The entries whose partitions the stream emptied since this was last asked.
+    #[must_use]
+    pub fn take_truncated(&self) -> BTreeSet<String> {
+        let mut all = self
+            .truncated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *all)
+    }
+
+    fn truncated(&self, entry: &str) {
+        let mut all = self
+            .truncated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.insert(entry.to_owned());
+    }
+
     /// Bytes of the server's log that are not durable here.
     #[must_use]
     pub fn lag_bytes(&self) -> u64 {
@@ -307,6 +359,9 @@ impl<'a> Stream<'a> {
             let reason = "a table is not what was copied; connecting again to see which";
             return Err(PgError::Lost(reason.to_owned()));
         }
+        for found in self.progress.take_found().into_values() {
+            self.act_on(found).await;
+        }
         let durable = Lsn(self.progress.durable.load(Ordering::Relaxed));
         if let Some(now_ms) = now_ms.filter(|_| durable >= self.changed) {
             self.context.metrics.applied_up_to(now_ms);
@@ -503,14 +558,25 @@ impl<'a> Stream<'a> {
         key: Option<RowKey>,
         values: &[String],
     ) -> Result<Option<(RowChange, Option<DeadLetter>)>, PgError> {
-        let (row, end) = read_again(&self.server, &self.pool, table, values).await?;
+        let (row, end) = match read_again(&self.server, &self.pool, table, values).await {
+            Ok(read) => read,
+            // The right was taken away, or row-level security hides rows.
+            Err(PgError::Server { code, message }) if code == "42501" => {
+                let mut entries = self.entries.iter();
+                if let Some(index) = entries.position(|entry| entry.id == table.id) {
+                    let reason = format!("its rows may not be read any more: {message}");
+                    self.stop_entry(index, &reason).await;
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         // A row that is not there any more stays unknown until the stream has come so far.
         self.catch_up = self.catch_up.max(end);
         let Some(row) = row else {
             return Ok(key.map(|key| (table.remove(key), None)));
         };
-        let row: Vec<_> = row.iter().map(super::reread::value).collect();
-        Ok(Some(table.map(&row, self.at())))
+        Ok(Some(table.map(&table.values_read(&row), self.at())))
     }
 
     async fn truncate(&mut self, relations: &[u32]) -> Result<(), PgError> {
@@ -526,9 +592,51 @@ impl<'a> Stream<'a> {
         let last = cleared.len().saturating_sub(1);
         for (index, table) in cleared.into_iter().enumerate() {
             let done = if index == last { ordinal } else { ordinal - 1 };
+            self.note_truncated(table).await;
             self.applier.clear(table, self.within(done)).await?;
         }
         Ok(())
+    }
+
+    /// Keeps what the watch knows a table by, or stops the table.
+    async fn act_on(&mut self, found: Found) {
+        let (Found::Known { entry: name, .. } | Found::Emptied { entry: name, .. }) = &found;
+        let mut entries = self.entries.iter();
+        let place = entries.position(|entry| entry.stopped.is_none() && entry.name() == name);
+        let Some(index) = place else {
+            return;
+        };
+        match found {
+            Found::Emptied { reason, .. } => self.stop_entry(index, &reason).await,
+            Found::Known { signature, .. } => self.know(index, signature).await,
+        }
+    }
+
+    /// Stores what an entry's table is known by.
+    async fn know(&mut self, index: usize, signature: Signature) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let bytes = position::encode(&signature);
+        let moved = self.checkpoints.change(&copied(entry.name()), Some(bytes));
+        entry.signature = Some(signature);
+        self.applier.also(moved).await;
+    }
+
+    /// Where partitions were emptied with their table, that is no reason to stop it.
+    async fn note_truncated(&mut self, table: TableId) {
+        let place = self.entries.iter().position(|entry| entry.id == table);
+        let entry = place.and_then(|index| Some((index, self.entries.get(index)?)));
+        let Some((index, entry)) = entry else {
+            return;
+        };
+        let Some(mut signature) = entry.signature.clone() else {
+            return;
+        };
+        if signature.truncated() {
+            self.progress.truncated(entry.name());
+            self.know(index, signature).await;
+        }
     }
 
     /// A table cannot be followed any more; the others can.

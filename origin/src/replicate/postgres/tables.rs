@@ -41,6 +41,27 @@ impl Signature {
         identity.map_or(&[], |identity| &identity.files)
     }
 
+    /// Why a partitioned table cannot be followed any more, unless the stream says that it was
+    /// emptied.
+    #[must_use]
+    pub fn emptied(&self, name: &str, table: &Table) -> Option<String> {
+        let identity = self.identity.as_ref();
+        identity.and_then(|identity| identity::emptied(name, identity, table))
+    }
+
+    /// The stream emptied the table: where its partitions' rows were means nothing any more.
+    /// Whether it has any.
+    pub fn truncated(&mut self) -> bool {
+        let Some(identity) = &mut self.identity else {
+            return false;
+        };
+        let has_partitions = identity.files.iter().any(|file| file.oid != identity.oid);
+        if has_partitions {
+            identity.files.clear();
+        }
+        has_partitions
+    }
+
     /// Takes over how the catalogue knows the table now; whether that was news.
     pub fn note(&mut self, table: &Table, published: Option<&PublishedTable>) -> bool {
         let mut now = self.clone();
@@ -214,6 +235,10 @@ impl Entry {
                 bound.key_columns().join(", ")
             ));
         }
+        let is_padded = |source: &usize| {
+            let column = columns.get(*source);
+            column.is_some_and(|column| is_padded(&column.type_name))
+        };
         let mut places = vec![UNREAD; columns.len()];
         for (place, source) in bound.sources().iter().enumerate() {
             if let (Some(slot), Ok(place)) = (places.get_mut(*source), u16::try_from(place)) {
@@ -224,7 +249,7 @@ impl Entry {
             id: self.id,
             target: self.plan.target(),
             table: self.table.clone(),
-            width: bound.sources().len(),
+            padded: bound.sources().iter().map(is_padded).collect(),
             bound,
             places,
             quality: self.quality(),
@@ -263,7 +288,8 @@ pub struct Bound {
     pub quality: Quality,
     /// For each column of the stream its place in the plan's order, or [`UNREAD`].
     places: Vec<u16>,
-    width: usize,
+    /// For each column in the plan's order whether it is filled up with blanks.
+    padded: Vec<bool>,
 }
 
 /// What a row of the stream comes down to.
@@ -309,13 +335,29 @@ impl Bound {
                 self.places.len()
             )));
         }
-        let mut values = vec![Value::Null; self.width];
+        let mut values = vec![Value::Null; self.padded.len()];
         for (datum, place) in tuple.iter().zip(&self.places) {
             if let Some(value) = values.get_mut(usize::from(*place)) {
                 *value = value_of(datum);
             }
         }
+        self.unpad(&mut values);
         Ok(values)
+    }
+
+    /// The values of a row that was read from the table, as the stream would bring them.
+    #[must_use]
+    pub fn values_read<'a>(&self, row: &'a [Option<String>]) -> Vec<Value<'a>> {
+        let value = |column: &'a Option<String>| column.as_deref().map_or(Value::Null, Value::Text);
+        let mut values: Vec<_> = row.iter().map(value).collect();
+        self.unpad(&mut values);
+        values
+    }
+
+    fn unpad(&self, values: &mut [Value<'_>]) {
+        for (value, _) in values.iter_mut().zip(&self.padded).filter(|(_, p)| **p) {
+            *value = unpadded(*value);
+        }
     }
 
     /// A new row.
@@ -454,6 +496,22 @@ pub fn value_of(datum: Datum<'_>) -> Value<'_> {
         Datum::Unchanged => Value::Unchanged,
         Datum::Text(bytes) => text_value(bytes),
         Datum::Binary(bytes) => Value::Bytes(bytes),
+    }
+}
+
+/// Whether the type is `char(n)`: its values are filled up with blanks that mean nothing, and that
+/// SQL drops in comparisons and casts.
+#[must_use]
+pub fn is_padded(type_name: &str) -> bool {
+    type_name == "bpchar"
+}
+
+/// A value without the blanks that fill it up.
+#[must_use]
+pub fn unpadded(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Text(text) => Value::Text(text.trim_end_matches(' ')),
+        value => value,
     }
 }
 
@@ -631,6 +689,14 @@ mod tests {
         let renamed = "table public.posts was renamed to public.posts_old";
         assert_eq!(learn(1, "posts_old", false), renamed);
         assert!(learn(2, "posts", false).contains("is another table now"));
+    }
+
+    #[test]
+    fn blanks_that_fill_up_a_value_are_dropped() {
+        assert!(is_padded("bpchar") && !is_padded("text") && !is_padded("varchar"));
+        assert_eq!(unpadded(Value::Text(" u5   ")), Value::Text(" u5"));
+        assert_eq!(unpadded(Value::Text("tab\t")), Value::Text("tab\t"));
+        assert_eq!(unpadded(Value::Unchanged), Value::Unchanged);
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::catalog::{self, Slot};
+use super::catalog::{self, PublishedTable, Slot, Table};
 use super::client::Server;
 use super::error::PgError;
 use super::identity::altered;
 use super::pool::Pool;
-use super::stream::Progress;
-use super::tables::{Quality, Signature};
+use super::position::Lsn;
+use super::stream::{Found, Progress};
+use super::tables::{Entry, Quality, Signature};
 use crate::replicate::supervise::SourceContext;
 
 /// How often the slot is looked at.
@@ -29,6 +30,31 @@ const RETAINED_BYTES_MAX: i64 = 4 << 30;
 /// a server writes a little that is nobody's change.
 const LAG_BYTES_NOTED: u64 = 1 << 20;
 
+/// A table that is followed.
+pub struct Followed {
+    /// The mapping entry.
+    entry: String,
+    /// `schema.name`.
+    table: String,
+    /// What it is known by.
+    signature: Signature,
+    /// A partition was found empty when the server's log ended here.
+    emptied_at: Option<Lsn>,
+}
+
+impl Followed {
+    /// The table of an entry that is copied.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Option<Self> {
+        Some(Self {
+            entry: entry.name().to_owned(),
+            table: entry.table.clone(),
+            signature: entry.signature.clone()?,
+            emptied_at: None,
+        })
+    }
+}
+
 /// Runs beside a stream until it is dropped.
 pub struct Watch {
     /// The source.
@@ -41,15 +67,16 @@ pub struct Watch {
     pub progress: Arc<Progress>,
     /// Measures to publish.
     pub qualities: Vec<Quality>,
-    /// The tables that are followed, and what they were when they were copied.
-    pub tables: Vec<(String, Signature)>,
+    /// The tables that are followed.
+    pub tables: Vec<Followed>,
     /// Whether the server takes no heartbeat, because it is a replica.
     pub is_replica: bool,
 }
 
 impl Watch {
     /// Beats and watches; errors are logged and tried again.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        let mut tables = std::mem::take(&mut self.tables);
         let heartbeat = Duration::from_millis(self.context.config.heartbeat_ms.max(100));
         let mut beats = interval(heartbeat);
         let mut looks = interval(SLOT_EVERY);
@@ -67,7 +94,7 @@ impl Watch {
                     if let Some(slot) = self.bounded("slot", self.look(), &mut warned).await.flatten() {
                         self.report(&slot, &mut warned);
                     }
-                    if self.bounded("tables", self.is_altered(), &mut warned).await == Some(true) {
+                    if self.bounded("tables", self.is_altered(&mut tables), &mut warned).await == Some(true) {
                         self.progress.is_altered.store(true, Ordering::Relaxed);
                     }
                     self.publish();
@@ -111,17 +138,59 @@ impl Watch {
 
     /// Whether a followed table is not what was copied any more: its changes would go by in
     /// silence, or be taken for another's.
-    async fn is_altered(&self) -> Result<bool, PgError> {
+    async fn is_altered(&self, followed: &mut [Followed]) -> Result<bool, PgError> {
+        let truncated = self.progress.take_truncated();
         let session = self.pool.session().await?;
         let publication = catalog::publication(&self.server, &session).await?;
-        let names: Vec<&str> = self.tables.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = followed.iter().map(|one| one.table.as_str()).collect();
         let tables = catalog::unsized_tables(&self.server, &session, &names).await?;
-        let is_altered = |(name, signature): &(String, Signature)| {
-            let published = publication.as_ref().and_then(|p| p.tables.get(name));
+        let end = catalog::slot(&self.server, &session)
+            .await?
+            .map(|slot| slot.end);
+        let mut is_any = false;
+        for one in followed {
+            let published = publication.as_ref().and_then(|p| p.tables.get(&one.table));
+            let table = tables.get(&one.table);
             let publication = &self.server.publication;
-            altered(name, publication, signature, tables.get(name), published).is_some()
-        };
-        Ok(self.tables.iter().any(is_altered))
+            is_any |= altered(&one.table, publication, &one.signature, table, published).is_some();
+            if let (Some(table), false) = (table, is_any) {
+                let is_truncated = truncated.contains(&one.entry);
+                self.compare(one, table, published, is_truncated, end);
+            }
+        }
+        Ok(is_any)
+    }
+
+    /// Keeps what is harmless, and finds partitions that were emptied by themselves: those are
+    /// still empty when the stream has come to where that was seen, and said nothing of it.
+    fn compare(
+        &self,
+        one: &mut Followed,
+        table: &Table,
+        published: Option<&PublishedTable>,
+        is_truncated: bool,
+        end: Option<Lsn>,
+    ) {
+        let emptied = one.signature.emptied(&one.table, table);
+        if let Some(reason) = emptied.filter(|_| !is_truncated) {
+            let durable = Lsn(self.progress.durable.load(Ordering::Relaxed));
+            match one.emptied_at {
+                Some(at) if durable >= at => self.progress.found(Found::Emptied {
+                    entry: one.entry.clone(),
+                    reason,
+                }),
+                Some(_) => {}
+                None => one.emptied_at = end,
+            }
+            return;
+        }
+        one.emptied_at = None;
+        if one.signature.note(table, published) {
+            self.progress.found(Found::Known {
+                entry: one.entry.clone(),
+                signature: one.signature.clone(),
+            });
+        }
     }
 
     fn report(&self, slot: &Slot, warned: &mut Warned) {
