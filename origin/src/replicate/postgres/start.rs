@@ -71,6 +71,25 @@ pub fn demand(catalogue: &Catalogue, server: &Server, entries: &[Entry]) -> Resu
     }
 }
 
+/// Refuses another server than the one that is followed.
+///
+/// # Errors
+///
+/// It is another, or takes no replication session.
+pub async fn same_server(server: &Server, checkpoints: &Checkpoints) -> Result<(), PgError> {
+    let Some(known) = checkpoints.get::<SlotIdentity>(SLOT)? else {
+        return Ok(());
+    };
+    let found = server.connect_replication(Lsn(0)).await?.system.system_id;
+    if found == known.system_id {
+        return Ok(());
+    }
+    Err(PgError::OtherServer {
+        expected: known.system_id,
+        found,
+    })
+}
+
 /// Creates the publication, or adds the tables it lacks; whether there was anything to do.
 ///
 /// # Errors
