@@ -194,8 +194,9 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
     if table.kind == "p" {
         report.info(
             &object,
-            "it is partitioned: a partition that is detached, dropped or truncated by itself does \
-             not show in the stream; run `edgewise reconcile` after that",
+            "it is partitioned: what happens to a partition by itself does not show in the stream; \
+             one that is detached, dropped or truncated stops the table, and after one with rows is \
+             attached run `edgewise reconcile`",
         );
     }
     key(table, plan, &object, report);
