@@ -49,6 +49,7 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(desk: &Desk) -> Router<S>
             get(overview).post(follow).layer(limited()),
         )
         .route("/admin/v1/replicate/resync", post(resync).layer(limited()))
+        .route("/admin/v1/replicate/drift", post(drift).layer(limited()))
         .route("/admin/v1/reconcile", post(reconcile).layer(limited()))
         .route("/admin/v1/dead-letters", get(letters))
         .route(
@@ -89,6 +90,13 @@ async fn resync(State(desk): State<Desk>, request: Request) -> Result<Response, 
     let done = tokio::spawn(async move { following.resync(asked).await });
     let done = done.await.map_err(|panic| Failure::internal(&panic))??;
     Ok(answer::value(StatusCode::OK, &json!({ "resynced": done })))
+}
+
+/// `POST /admin/v1/replicate/drift`: what is counted although a mapping file no longer says so.
+async fn drift(State(desk): State<Desk>, request: Request) -> Result<Response, Failure> {
+    let asked: FollowCommand = command(request.into_body()).await?;
+    let drifts = on_store(&desk, move |following| following.drifts(asked)).await?;
+    Ok(answer::value(StatusCode::OK, &drifts))
 }
 
 /// `POST /admin/v1/reconcile`: compare with the source, and repair.

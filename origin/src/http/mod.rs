@@ -51,7 +51,9 @@ fn methods(route: &str) -> &'static str {
         "/api/v1/events" | "/internal/v1/events" => "POST",
         "/admin/v1/verify" | "/admin/v1/backup" | "/admin/v1/import" => "POST",
         "/admin/v1/replicate" => "GET, HEAD, POST",
-        "/admin/v1/replicate/resync" | "/admin/v1/reconcile" => "POST",
+        "/admin/v1/replicate/resync" | "/admin/v1/replicate/drift" | "/admin/v1/reconcile" => {
+            "POST"
+        }
         "/admin/v1/dead-letters/replay" | "/admin/v1/dead-letters/drop" => "POST",
         "/admin/v1/items" => "PUT",
         "/admin/v1/items/{id}" => "GET, HEAD, DELETE",

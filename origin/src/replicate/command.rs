@@ -36,7 +36,7 @@ pub fn replicate(config: &Config, args: &ReplicateArgs) -> anyhow::Result<()> {
         None => follow(config, &args.source),
         Some(ReplicateAction::Check { json }) => inspect::check(config, &args.source, *json),
         Some(ReplicateAction::Init { print }) => inspect::init(config, &args.source, *print),
-        Some(ReplicateAction::Status { json }) => inspect::status(config, *json),
+        Some(ReplicateAction::Status { json }) => inspect::status(config, &args.source, *json),
         Some(ReplicateAction::Resync { table, yes }) => {
             inspect::resync(config, &args.source, table.as_deref(), *yes)
         }
@@ -161,6 +161,7 @@ fn render(overview: &Overview) -> String {
     if overview.sources.is_empty() {
         lines.push("no source is followed".to_owned());
     }
+    lines.extend(overview.drifts.iter().map(ToString::to_string));
     if overview.dead_letters > 0 {
         let letters = overview.dead_letters;
         lines.push(format!(

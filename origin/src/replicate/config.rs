@@ -1,6 +1,6 @@
 //! The mapping file: which sources are followed, and what their tables mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -18,7 +18,16 @@ pub struct Mapping {
     pub sources: Vec<SourceConfig>,
     /// `[kafka_out]`: the origin's accepted events are produced to a topic.
     pub kafka_out: Option<KafkaOutConfig>,
+    /// The file that it was read from; empty where it was made otherwise.
+    #[serde(skip)]
+    pub file: PathBuf,
+    /// The entries of every source of the file, of those too that were not chosen.
+    #[serde(skip)]
+    pub mapped: Mapped,
 }
+
+/// Names of mapped entries by source.
+pub type Mapped = BTreeMap<String, BTreeSet<String>>;
 
 /// The origin's accepted events, produced to a topic.
 #[derive(Clone, Debug, Deserialize)]

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::config::{KafkaOutConfig, Mapping, SourceConfig};
+use super::config::{KafkaOutConfig, Mapped, Mapping, SourceConfig};
 use super::dead_letter::{LetterError, Selection};
+use super::drift::{self, Drift};
 use super::kafka::produce::{self, OutContext};
 use super::load::{self, LoadError, Overrides, Urls};
 use super::reconcile::ReconcileError;
@@ -98,10 +99,18 @@ impl FollowCommand {
     pub fn load(self) -> Result<Mapping, LoadError> {
         let overrides = Overrides {
             source: self.source,
-            urls: Urls(self.urls),
+            urls: urls_with(self.urls),
         };
         load::load(&self.mapping, &overrides)
     }
+}
+
+/// The URLs of the environment of who asks, and else of this process's: who asks a server may
+/// know less than it does.
+fn urls_with(asked: BTreeMap<String, String>) -> Urls {
+    let mut urls = Urls::of(crate::cli::environment());
+    urls.0.extend(asked);
+    urls
 }
 
 /// How everything does that is followed here.
@@ -111,6 +120,9 @@ pub struct Overview {
     pub sources: Vec<SourceStatus>,
     /// Dead letters that are kept.
     pub dead_letters: u64,
+    /// What is counted although the mapping no longer says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifts: Vec<Drift>,
 }
 
 /// The sources that this process follows.
@@ -122,6 +134,8 @@ pub struct Following {
     /// Wall and domain time.
     pub clock: Clock,
     followed: tokio::sync::Mutex<BTreeMap<String, Followed>>,
+    /// What each mapping file said when it was last read.
+    mapped: Mutex<BTreeMap<PathBuf, Mapped>>,
     out: tokio::sync::Mutex<Option<Out>>,
 }
 
@@ -146,6 +160,7 @@ impl Following {
             writer,
             clock,
             followed: tokio::sync::Mutex::default(),
+            mapped: Mutex::default(),
             out: tokio::sync::Mutex::default(),
         }
     }
@@ -166,6 +181,17 @@ impl Following {
     ///
     /// Names the source that cannot be started; those before it are followed.
     pub async fn follow(&self, mapping: Mapping) -> Result<Vec<String>, FollowError> {
+        self.mapped()
+            .insert(mapping.file.clone(), mapping.mapped.clone());
+        for drift in self.unmapped()? {
+            let Drift {
+                source,
+                table,
+                problem,
+                remedy,
+            } = drift;
+            error!(source, table, remedy, "{problem}");
+        }
         if let Some(out) = &mapping.kafka_out {
             self.produce(out).await;
         }
@@ -192,6 +218,30 @@ impl Following {
             names.push(name);
         }
         Ok(names)
+    }
+
+    // Nothing panics while it is held.
+    fn mapped(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Mapped>> {
+        self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is stored and in none of the mapping files that were read.
+    fn unmapped(&self) -> Result<Vec<Drift>, StoreError> {
+        let mut all = Mapped::new();
+        for (source, entries) in self.mapped().values().flatten() {
+            let known = all.entry(source.clone()).or_default();
+            known.extend(entries.iter().cloned());
+        }
+        drift::unmapped(&*self.store.read()?, &all)
+    }
+
+    /// All that drifted from a mapping file as it is now. Off the async threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`load::load`]; or the store cannot be read.
+    pub fn drifts(&self, command: FollowCommand) -> Result<Vec<Drift>, FollowError> {
+        Ok(drift::find(&*self.store, &command.load()?)?)
     }
 
     /// Produces accepted events to Kafka, as `[kafka_out]` says now.
@@ -247,6 +297,7 @@ impl Following {
         Ok(Overview {
             sources: sources.chain(out).collect(),
             dead_letters: read::dead_letter_count(&*self.store.read()?)?,
+            drifts: self.unmapped()?,
         })
     }
 
@@ -257,12 +308,56 @@ impl Following {
     ///
     /// As [`resync::forget`]; or the source cannot be started again.
     pub async fn resync(&self, command: ResyncCommand) -> Result<Vec<Resynced>, FollowError> {
+        let table = command.table.as_deref();
+        let mapping = match command.sources.clone().load() {
+            Ok(mapping) => mapping,
+            Err(error) => match error.unmapped(command.sources.source.as_deref()) {
+                Some(name) => {
+                    let done = self.forget_unmapped(name, &command.sources.urls, table);
+                    return Ok(vec![done.await?]);
+                }
+                None => return Err(error.into()),
+            },
+        };
         let mut done = Vec::new();
-        for config in command.sources.load()?.sources {
-            let table = command.table.as_deref();
+        for config in mapping.sources {
             done.push(self.resync_one(&config, table).await?);
         }
         Ok(done)
+    }
+
+    /// Forgets a source (or a table of it) that is not in the mapping file, and does not follow
+    /// it any more.
+    async fn forget_unmapped(
+        &self,
+        name: &str,
+        urls: &BTreeMap<String, String>,
+        table: Option<&str>,
+    ) -> Result<Resynced, FollowError> {
+        let mut followed = self.followed.lock().await;
+        resync::known(&*self.store, name, table)?;
+        let slot = drift::slot_of(&*self.store.read()?, name)?;
+        let mut config = SourceConfig {
+            name: name.to_owned(),
+            url: urls_with(urls.clone())
+                .0
+                .remove(&name.to_uppercase())
+                .unwrap_or_default(),
+            ..SourceConfig::default()
+        };
+        if let Some(before) = followed.remove(name) {
+            config = before.config;
+            stop(name, before.replication).await;
+        }
+        let forgotten = self.forget(&config, table).await?;
+        let left = slot.filter(|_| config.url.is_empty() && table.is_none());
+        Ok(match left {
+            Some(slot) => Resynced {
+                slot: Some(resync::slot_left(&slot)),
+                ..forgotten
+            },
+            None => forgotten,
+        })
     }
 
     async fn resync_one(
@@ -274,7 +369,7 @@ impl Following {
         let mut followed = self.followed.lock().await;
         let before = followed.remove(&config.name);
         let config = match &before {
-            Some(before) => before.config.clone(),
+            Some(before) => with_login_of(config.clone(), &before.config),
             None => config.clone(),
         };
         let was_followed = before.is_some();
@@ -312,6 +407,15 @@ impl Following {
         Ok(Resynced { slot, ..done })
     }
 
+    /// A source as its file has it, with the password that it is followed with here where the
+    /// file has none.
+    pub async fn with_login(&self, config: SourceConfig) -> SourceConfig {
+        match self.followed.lock().await.get(&config.name) {
+            Some(followed) => with_login_of(config, &followed.config),
+            None => config,
+        }
+    }
+
     /// How a source does; `None` where it is not followed here.
     pub async fn status_of(&self, name: &str) -> Option<SourceStatus> {
         let followed = self.followed.lock().await;
@@ -328,6 +432,17 @@ impl Following {
         if let Some(out) = self.out.lock().await.take() {
             out.stop().await;
         }
+    }
+}
+
+/// A source as its file has it, with the password that it is followed with where the file has
+/// none.
+fn with_login_of(config: SourceConfig, followed: &SourceConfig) -> SourceConfig {
+    let is_same = super::redact::without_password(&followed.url) == config.url;
+    let url = if is_same { &followed.url } else { &config.url };
+    SourceConfig {
+        url: url.clone(),
+        ..config
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::config::{Mapping, SourceConfig};
+use super::config::{Mapping, SourceConfig, TableConfig};
 use super::redact;
 
 /// Largest mapping file, bytes.
@@ -48,6 +48,14 @@ pub enum LoadError {
         /// Why, without the line itself: it could hold a password.
         reason: String,
     },
+    /// A source that is asked for is not in it.
+    #[error("source {name}: it is not in the mapping file; name one of {known} with --source")]
+    Unmapped {
+        /// What was asked for.
+        name: String,
+        /// The sources that it has.
+        known: String,
+    },
     /// A value cannot be meant.
     #[error("{object}: {problem}; {remedy}")]
     Value {
@@ -58,6 +66,16 @@ pub enum LoadError {
         /// What to do.
         remedy: String,
     },
+}
+
+impl LoadError {
+    /// The source that was asked for by its name and that no mapping file has: the store may
+    /// still have it.
+    #[must_use]
+    pub fn unmapped<'a>(&self, asked: Option<&'a str>) -> Option<&'a str> {
+        let is_unmapped = matches!(self, Self::Unmapped { .. } | Self::Missing { .. });
+        asked.filter(|name| is_unmapped && !name.contains("://"))
+    }
 }
 
 fn value(
@@ -124,7 +142,10 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Mapping, LoadError> {
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let mapping = parse(path, &text)?;
-    resolve(mapping, overrides)
+    Ok(Mapping {
+        file: path.to_owned(),
+        ..resolve(mapping, overrides)?
+    })
 }
 
 fn parse(path: &Path, text: &str) -> Result<Mapping, LoadError> {
@@ -146,6 +167,11 @@ fn parse(path: &Path, text: &str) -> Result<Mapping, LoadError> {
 /// As [`load`].
 pub fn resolve(mut mapping: Mapping, overrides: &Overrides) -> Result<Mapping, LoadError> {
     let known: Vec<String> = mapping.sources.iter().map(|s| s.name.clone()).collect();
+    for source in &mapping.sources {
+        let entries = source.tables.iter().map(TableConfig::entry_name);
+        let mapped = mapping.mapped.entry(source.name.clone()).or_default();
+        mapped.extend(entries);
+    }
     for source in &mut mapping.sources {
         if let Some(url) = overrides.urls.0.get(&source.name.to_uppercase()) {
             source.url.clone_from(url);
@@ -166,9 +192,10 @@ pub fn resolve(mut mapping: Mapping, overrides: &Overrides) -> Result<Mapping, L
         Some(name) => {
             mapping.sources.retain(|source| source.name == name);
             if mapping.sources.is_empty() {
-                let problem = "it is not in the mapping file";
-                let remedy = format!("name one of {} with --source", known.join(", "));
-                return Err(value(format!("source {name}"), problem, remedy));
+                return Err(LoadError::Unmapped {
+                    name: name.to_owned(),
+                    known: known.join(", "),
+                });
             }
         }
         None => {}

@@ -12,6 +12,7 @@ pub mod config;
 mod connect;
 pub mod contract;
 pub mod dead_letter;
+pub mod drift;
 pub mod following;
 pub mod init;
 pub mod kafka;

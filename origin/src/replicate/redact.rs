@@ -51,6 +51,12 @@ pub fn url(text: &str) -> String {
     }
 }
 
+/// The URL as a file may hold it: without the password.
+#[must_use]
+pub fn without_password(text: &str) -> String {
+    url(text).replacen(&format!(":{HIDDEN}@"), "@", 1)
+}
+
 fn parameters(query: &str) -> String {
     let hidden = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kafka;
+use super::{drift, kafka};
 use crate::ingest::rows::{ForgetPart, Move, RowBatch, SourceCommand, TableId};
 use crate::ingest::{Command, WriteError, Writer};
 use crate::store::{Store, StoreError, read};
@@ -22,6 +22,16 @@ pub enum ResyncError {
     /// Somebody moved the positions meanwhile.
     #[error("source {0} is still followed; run resync again")]
     Followed(String),
+    /// Neither mapping nor store has it.
+    #[error(
+        "source {source_name}: neither the mapping file nor the store has it; stored are {known}"
+    )]
+    Source {
+        /// What was asked for.
+        source_name: String,
+        /// What there is.
+        known: String,
+    },
     /// There is nothing under this name.
     #[error("nothing is stored of table {table} of source {source_name}; it has {known}")]
     Table {
@@ -58,6 +68,33 @@ impl std::fmt::Display for Resynced {
             None => Ok(()),
         }
     }
+}
+
+/// What to do with the slot of a source whose server nobody knows any more.
+#[must_use]
+pub fn slot_left(slot: &str) -> String {
+    format!(
+        "its slot was left alone, because the source's url is not known any more, and keeps WAL          until it is dropped at its server: SELECT pg_drop_replication_slot('{slot}');"
+    )
+}
+
+/// Sees that the store has the source, and the table where one is meant.
+///
+/// # Errors
+///
+/// It has not, or fails.
+pub fn known(store: &dyn Store, source: &str, table: Option<&str>) -> Result<(), ResyncError> {
+    let stored = read::sources(&*store.read()?)?;
+    if !stored.iter().any(|known| known == source) {
+        return Err(ResyncError::Source {
+            source_name: source.to_owned(),
+            known: match stored.as_slice() {
+                [] => "none".to_owned(),
+                names => names.join(", "),
+            },
+        });
+    }
+    affected(store, source, table).map(drop)
 }
 
 /// The tables that a resync is about: all, or those of this table or entry.
@@ -178,6 +215,7 @@ fn forget_place(
         format!("poll/{entry}"),
         format!("stopped/{entry}"),
         format!("schema/{name}"),
+        drift::checkpoint(entry),
     ] {
         forget_part(writer, source, ForgetPart::Checkpoints(checkpoints))?;
     }

@@ -57,6 +57,9 @@ pub struct TableStatus {
     /// Why the table is not followed any more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stopped: Option<String>,
+    /// How its mapping changed since rows of it were counted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed: Option<String>,
 }
 
 /// How a source does, at a moment.
@@ -161,6 +164,13 @@ impl StatusBoard {
         table.stopped = Some(cut(reason));
     }
 
+    /// Rows of a table were counted as another mapping said.
+    pub fn table_changed(&self, table: &str, how: &str) {
+        let mut status = self.lock();
+        let table = status.tables.entry(table.to_owned()).or_default();
+        table.changed = Some(cut(how));
+    }
+
     /// The source failed; it connects again where it `is_retryable`.
     pub fn failed(&self, error: &str, remedy: &str, is_retryable: bool) {
         self.phase(if is_retryable {
@@ -230,6 +240,10 @@ impl fmt::Display for SourceStatus {
             if let Some(reason) = &table.stopped {
                 let separator = if line.is_empty() { "" } else { "; " };
                 let _ = write!(line, "{separator}stopped: {reason}");
+            }
+            if let Some(how) = &table.changed {
+                let separator = if line.is_empty() { "" } else { "; " };
+                let _ = write!(line, "{separator}{how}");
             }
             if !line.is_empty() {
                 write!(f, "\n  {name}: {line}")?;

@@ -95,6 +95,38 @@ impl Operator {
         tables.first().expect("registered").0
     }
 
+    /// Rows 1 to `count` count, as `mapping` says.
+    async fn count(&self, count: i64, mapping: &PathBuf) {
+        self.refuse(count).await;
+        let body = json!({ "mapping": { "mapping": mapping } });
+        let path = "/admin/v1/dead-letters/replay";
+        let answer = self.private("POST", path, body).await;
+        assert_eq!(answer.json()["applied"], json!(count));
+    }
+
+    /// Follows the mapping; returns how it does once its source was tried.
+    async fn follow(&self, mapping: &PathBuf) -> Value {
+        let body = json!({ "mapping": mapping });
+        let answer = self.private("POST", "/admin/v1/replicate", body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+        for _ in 0..200 {
+            let overview = self.private("GET", "/admin/v1/replicate", Value::Null);
+            let overview = overview.await.json();
+            if overview["sources"][0]["error"].is_string() {
+                return overview;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the source was never tried");
+    }
+
+    /// What drifted from the mapping file as it is now.
+    async fn drifts(&self, mapping: &PathBuf) -> Value {
+        let body = json!({ "mapping": mapping });
+        let path = "/admin/v1/replicate/drift";
+        self.private("POST", path, body).await.json()
+    }
+
     async fn letters(&self, query: &str) -> Vec<u64> {
         let path = format!("/admin/v1/dead-letters{query}");
         let answer = self.private("GET", &path, Value::Null).await;
@@ -300,4 +332,145 @@ async fn a_resync_that_was_cut_off_is_gone_on_with() {
             .await;
         assert!(shown.status == StatusCode::NOT_FOUND || !shown.json()["deleted_at"].is_null());
     }
+}
+
+#[tokio::test]
+async fn a_mapping_that_changed_is_said_until_the_table_is_counted_anew() {
+    let operator = Operator::new();
+    let mapping = operator.mapping("");
+    let changed = |overview: &Value| overview["sources"][0]["tables"][ENTRY]["changed"].clone();
+    // Nothing was read: a mapping that is corrected before is no change.
+    operator
+        .follow(&operator.mapping("where = \"wrong\""))
+        .await;
+    let overview = operator.follow(&operator.mapping("")).await;
+    assert_eq!(changed(&overview), Value::Null, "{overview}");
+
+    operator.count(2, &mapping).await;
+    let overview = operator
+        .follow(&operator.mapping("where = \"id <> 2\""))
+        .await;
+    let said = changed(&overview).to_string();
+    for words in [
+        "where was absent and is `id <> 2`",
+        "resync --source main --table 'public.posts' --yes",
+    ] {
+        assert!(said.contains(words), "{words} is not in {overview}");
+    }
+    // Rows of both are mixed: going back does not help.
+    let overview = operator.follow(&operator.mapping("")).await;
+    assert!(changed(&overview).is_string(), "{overview}");
+    let drifts = operator.drifts(&mapping).await;
+    assert_eq!(drifts[0]["table"], json!(ENTRY), "{drifts}");
+
+    let mapping = operator.mapping("where = \"id  <>  2\"");
+    let body = json!({ "mapping": mapping, "table": "public.posts" });
+    let path = "/admin/v1/replicate/resync";
+    let answer = operator.private("POST", path, body).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let overview = operator.follow(&mapping).await;
+    assert_eq!(changed(&overview), Value::Null, "{overview}");
+    let copied = Move {
+        checkpoint: format!("copied/{ENTRY}"),
+        from: None,
+        to: Some(vec![1]),
+    };
+    operator
+        .write(Command::Rows(Box::new(RowBatch {
+            source: "main".to_owned(),
+            moves: vec![copied],
+            ..RowBatch::default()
+        })))
+        .await;
+    // How it is written makes no difference.
+    let overview = operator
+        .follow(&operator.mapping("where = \"(id<>2)\""))
+        .await;
+    assert_eq!(changed(&overview), Value::Null, "{overview}");
+    assert_eq!(operator.drifts(&mapping).await, json!([]));
+}
+
+#[tokio::test]
+async fn what_left_the_mapping_is_said_and_can_be_forgotten() {
+    let operator = Operator::new();
+    let mapping = operator.mapping("");
+    operator.count(2, &mapping).await;
+    let slot = json!({"system_id": "7", "timeline": 1, "slot": "the_slot", "created": "0/1"});
+    operator
+        .write(Command::Rows(Box::new(RowBatch {
+            source: "main".to_owned(),
+            moves: vec![Move {
+                checkpoint: "slot".to_owned(),
+                from: None,
+                to: Some(slot.to_string().into_bytes()),
+            }],
+            ..RowBatch::default()
+        })))
+        .await;
+    let resync = |body: Value| operator.private("POST", "/admin/v1/replicate/resync", body);
+    let text = std::fs::read_to_string(&mapping).expect("read");
+
+    // A table.
+    let other = text.replace("public.posts", "public.articles");
+    std::fs::write(&mapping, other).expect("written");
+    let overview = operator.follow(&mapping).await;
+    assert_eq!(overview["drifts"][0]["table"], json!(ENTRY), "{overview}");
+    assert_eq!(operator.drifts(&mapping).await, overview["drifts"]);
+
+    // All of the source: its name is another one now, and its rows would count twice.
+    let other = text.replace("[[source]]", "[[source]]\nname = \"shop\"");
+    std::fs::write(&mapping, other).expect("written");
+    let overview = operator.follow(&mapping).await;
+    let drift = overview["drifts"][0].to_string();
+    for words in ["main", "the_slot", "resync --source main --yes"] {
+        assert!(drift.contains(words), "{words} is not in {overview}");
+    }
+    let answer = resync(json!({ "mapping": mapping, "source": "nobody" })).await;
+    answer.problem(400, "source");
+    let answer = resync(json!({ "mapping": mapping, "source": "main" })).await;
+    let done = answer.json()["resynced"][0].clone();
+    assert_eq!(done["tables"][0], json!(ENTRY), "{done}");
+    assert_eq!(operator.drifts(&mapping).await, json!([]));
+    let shown = operator
+        .private("GET", "/admin/v1/items/1", Value::Null)
+        .await;
+    assert!(shown.status == StatusCode::NOT_FOUND || !shown.json()["deleted_at"].is_null());
+    let overview = operator
+        .private("GET", "/admin/v1/replicate", Value::Null)
+        .await
+        .json();
+    let names = overview["sources"].as_array().expect("sources").len();
+    assert_eq!(
+        (names, &overview["drifts"]),
+        (1, &Value::Null),
+        "{overview}"
+    );
+}
+
+#[tokio::test]
+async fn the_slot_of_a_source_whose_server_is_not_known_comes_with_the_sql_that_drops_it() {
+    let operator = Operator::new();
+    operator.count(1, &operator.mapping("")).await;
+    let slot = json!({"system_id": "7", "timeline": 1, "slot": "the_slot", "created": "0/1"});
+    operator
+        .write(Command::Rows(Box::new(RowBatch {
+            source: "main".to_owned(),
+            moves: vec![Move {
+                checkpoint: "slot".to_owned(),
+                from: None,
+                to: Some(slot.to_string().into_bytes()),
+            }],
+            ..RowBatch::default()
+        })))
+        .await;
+    // Nobody needs a mapping file to get rid of what it had.
+    let mapping = operator.folder.path().join("gone.toml");
+    let body = json!({ "mapping": mapping, "source": "main" });
+    let path = "/admin/v1/replicate/resync";
+    let done = operator.private("POST", path, body).await.json();
+    let said = done["resynced"][0]["slot"].to_string();
+    assert!(
+        said.contains("pg_drop_replication_slot('the_slot')"),
+        "{done}"
+    );
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 
 use super::super::check::Report;
-use super::super::config::SourceConfig;
+use super::super::config::{Mapping, SourceConfig};
+use super::super::drift::{self, Drift};
 use super::super::following::{Following, Overview, ResyncCommand};
-use super::super::load::{Overrides, check_url};
+use super::super::load::{self, Overrides, check_url};
 use super::super::mapping::TablePlan;
 use super::super::resync::{Resynced, affected};
-use super::super::{connect, init as guessing};
+use super::super::{connect, init as guessing, redact};
 use super::{asked, mapping, mapping_path, overrides, overview_at, render, runtime};
 use crate::cli::replicate::SourceArgs;
 use crate::commands::{Access, access, ask, open_existing, say, start_writer};
@@ -26,13 +27,40 @@ pub(super) fn check(config: &Config, source: &SourceArgs, json: bool) -> anyhow:
     for source in &mapping.sources {
         report.merge(runtime.block_on(check_source(source)));
     }
+    report.merge(drift::report(&drifts(config, source, &mapping)));
     if json {
         say(&serde_json::to_string_pretty(&report)?)?;
     } else {
         say(&report.to_string())?;
     }
-    ensure!(!report.has_errors(), "following could not start");
+    ensure!(
+        !report.has_errors(),
+        "put the errors right before following: it would not start, would stop, would not count \
+         exactly, or would burden the database"
+    );
     Ok(())
+}
+
+/// What is counted although the mapping no longer says so; nothing where there is no store yet,
+/// or one that cannot be asked: the check is of the source.
+fn drifts(config: &Config, source: &SourceArgs, mapping: &Mapping) -> Vec<Drift> {
+    let asking = || -> anyhow::Result<Vec<Drift>> {
+        match access(config, open_existing)? {
+            Access::Store(store) => Ok(drift::find(&store, mapping)?),
+            Access::Server(running) => {
+                let path = std::path::absolute(mapping_path(config, source))?;
+                let body = serde_json::to_value(asked(&path, &overrides(source)))?;
+                let route = "/admin/v1/replicate/drift";
+                Ok(serde_json::from_value(ask(
+                    &running,
+                    "POST",
+                    route,
+                    Some(&body),
+                )?)?)
+            }
+        }
+    };
+    asking().unwrap_or_default()
 }
 
 /// First what the mapping file alone tells, then what the source does.
@@ -72,7 +100,8 @@ pub(super) fn init(config: &Config, source: &SourceArgs, print: bool) -> anyhow:
         path.display()
     );
     let tables = runtime()?.block_on(connect::describe(&asked))?;
-    let text = guessing::guess(&asked.name, &without_password(&url), &tables);
+    // A file is no place for a password; the environment is.
+    let text = guessing::guess(&asked.name, &redact::without_password(&url), &tables);
     if print {
         return say(text.trim_end());
     }
@@ -86,18 +115,18 @@ pub(super) fn init(config: &Config, source: &SourceArgs, print: bool) -> anyhow:
     ))
 }
 
-/// A file is no place for a password; the environment is.
-fn without_password(url: &str) -> String {
-    super::super::redact::url(url).replacen(":***@", "@", 1)
-}
-
 /// `edgewise replicate status`
-pub(super) fn status(config: &Config, json: bool) -> anyhow::Result<()> {
+pub(super) fn status(config: &Config, source: &SourceArgs, json: bool) -> anyhow::Result<()> {
     let overview = match access(config, open_existing)? {
         Access::Server(running) => overview_at(&running)?,
         Access::Store(store) => Overview {
             sources: Vec::new(),
             dead_letters: read::dead_letter_count(&*store.read()?)?,
+            // Nobody needs a mapping file to look.
+            drifts: match mapping(config, source) {
+                Ok(mapping) => drift::find(&store, &mapping)?,
+                Err(_) => Vec::new(),
+            },
         },
     };
     if json {
@@ -113,10 +142,19 @@ pub(super) fn resync(
     table: Option<&str>,
     yes: bool,
 ) -> anyhow::Result<()> {
-    let mapping = mapping(config, source)?;
+    let sources = match load::load(&mapping_path(config, source), &overrides(source)) {
+        Ok(mapping) => mapping.sources,
+        Err(error) => match error.unmapped(source.source.as_deref()) {
+            Some(name) if !yes => return explain_unmapped(name, table),
+            // The store knows.
+            Some(_) => Vec::new(),
+            None => return Err(error.into()),
+        },
+    };
     if !yes {
-        return explain(&mapping.sources, table);
+        return explain(&sources, table);
     }
+    let is_mapped = !sources.is_empty();
     let path = std::path::absolute(mapping_path(config, source))?;
     let command = ResyncCommand {
         sources: asked(&path, &overrides(source)),
@@ -132,7 +170,7 @@ pub(super) fn resync(
         }
         Access::Store(store) => {
             let store: Arc<dyn Store> = Arc::new(store);
-            for source in &mapping.sources {
+            for source in &sources {
                 affected(&*store, &source.name, table)?;
             }
             let writer = start_writer(config, Arc::clone(&store))?;
@@ -145,9 +183,27 @@ pub(super) fn resync(
     for resynced in &done {
         say(&resynced.to_string())?;
     }
+    if !is_mapped {
+        return say("nothing is copied anew: the mapping file does not have it");
+    }
     say(
         "the next start of these sources copies their tables anew; one that a server follows has begun",
     )
+}
+
+fn explain_unmapped(source: &str, table: Option<&str>) -> anyhow::Result<()> {
+    let tables = match table {
+        Some(table) => format!("table {table}"),
+        None => "every table".to_owned(),
+    };
+    say(&format!(
+        "source {source} is not in the mapping file: what the rows of {tables} counted would be \
+         taken back and forgotten, with their dead letters and the source's positions, and \
+         nothing of it is copied anew. A slot at its server is dropped where \
+         EDGEWISE_SOURCE_{}__URL says where that is; else the SQL that drops it is printed.",
+        source.to_uppercase()
+    ))?;
+    bail!("nothing was changed; add --yes to do it")
 }
 
 fn explain(sources: &[SourceConfig], table: Option<&str>) -> anyhow::Result<()> {

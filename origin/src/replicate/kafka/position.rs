@@ -14,7 +14,7 @@ use super::error::KafkaFault;
 use crate::replicate::apply;
 
 /// The checkpoint that holds them.
-pub(super) const CHECKPOINT: &str = "kafka";
+pub(in crate::replicate) const CHECKPOINT: &str = "kafka";
 /// Partitions of a source at most: its position names each.
 pub(super) const PARTITIONS_MAX: usize = 1_024;
 

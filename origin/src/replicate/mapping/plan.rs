@@ -188,6 +188,15 @@ impl TablePlan {
         &self.0.contract
     }
 
+    /// Whether rows say the same by both: key, filter and fields are the same, however they are
+    /// written.
+    #[must_use]
+    pub fn means_as(&self, other: &Self) -> bool {
+        let (a, b) = (&*self.0, &*other.0);
+        let columns = |plan: &Plan| (plan.named.columns.clone(), plan.named.quoted.clone());
+        (&a.key, &a.filter, &a.fields) == (&b.key, &b.filter, &b.fields) && columns(a) == columns(b)
+    }
+
     /// Fits the plan to the table as it is now.
     ///
     /// # Errors

@@ -133,6 +133,7 @@ pub async fn run(
 ) -> Result<Reconciled, FollowError> {
     let mut done = Reconciled::default();
     for config in command.sources.clone().load()?.sources {
+        let config = following.with_login(config).await;
         let work = Work {
             following,
             command: &command,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::super::config::SourceConfig;
 use super::super::mapping::TablePlan;
-use super::super::resync;
-use super::SourceError;
-use crate::ingest::rows::{SourceCommand, TableId};
+use super::super::{drift, resync};
+use super::{SourceError, StatusBoard};
+use crate::ingest::rows::{Move, RowBatch, SourceCommand, TableId};
 use crate::ingest::{Command, SubmitError, WriteError, Writer};
 use crate::store::{Store, StoreError, read};
 
@@ -19,6 +19,7 @@ pub(super) async fn prepare(
     config: &SourceConfig,
     store: &Arc<dyn Store>,
     writer: &Writer,
+    status: &StatusBoard,
 ) -> Result<Vec<(TableId, TablePlan)>, SourceError> {
     let mut plans = Vec::with_capacity(config.tables.len());
     for table in &config.tables {
@@ -27,8 +28,10 @@ pub(super) async fn prepare(
     finish_resync(config, store, writer).await?;
     let source = config.name.clone();
     let tables = plans.iter().map(|plan| plan.name().to_owned()).collect();
-    write(writer, SourceCommand::Register { source, tables }).await?;
+    let register = SourceCommand::Register { source, tables };
+    write(writer, Command::Source(register)).await?;
     let known = tables_of(store, &config.name).await?;
+    remember_mapping(config, store, writer, status, &known).await?;
     plans
         .into_iter()
         .map(|plan| {
@@ -42,6 +45,45 @@ pub(super) async fn prepare(
             })
         })
         .collect()
+}
+
+/// Remembers how rows are mapped from now on, and says loudly where others were mapped otherwise.
+async fn remember_mapping(
+    config: &SourceConfig,
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    status: &StatusBoard,
+    known: &[(TableId, String)],
+) -> Result<(), SourceError> {
+    let mut moves = Vec::new();
+    for table in &config.tables {
+        let entry = table.entry_name();
+        let Some((id, _)) = known.iter().find(|(_, name)| *name == entry) else {
+            continue;
+        };
+        // A few small records for each entry, once.
+        let remembered = drift::remember(&*store.read()?, &config.name, *id, table)?;
+        if let Some((how, remedy)) = remembered.change {
+            tracing::error!(source = config.name, table = entry, remedy, "{how}");
+            status.table_changed(&entry, &format!("{how}; {remedy}"));
+        }
+        if remembered.to.is_some() {
+            moves.push(Move {
+                checkpoint: drift::checkpoint(&entry),
+                from: remembered.from,
+                to: remembered.to,
+            });
+        }
+    }
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let batch = RowBatch {
+        source: config.name.clone(),
+        moves,
+        ..RowBatch::default()
+    };
+    write(writer, Command::Rows(Box::new(batch))).await
 }
 
 /// A resync that was cut off is gone on with.
@@ -64,9 +106,9 @@ async fn finish_resync(
     ))
 }
 
-async fn write(writer: &Writer, command: SourceCommand) -> Result<(), SourceError> {
+async fn write(writer: &Writer, command: Command) -> Result<(), SourceError> {
     loop {
-        let reply = match writer.submit(Command::Source(command.clone())) {
+        let reply = match writer.submit(command.clone()) {
             Ok(reply) => reply,
             Err(SubmitError::Overloaded) => {
                 tokio::time::sleep(OVERLOADED_PAUSE).await;

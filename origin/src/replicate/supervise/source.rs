@@ -36,7 +36,7 @@ pub(super) struct Source {
 impl Source {
     /// Follows until it is told to stop or fails for good.
     pub(super) async fn run(self) {
-        let tables = match prepare(&self.config, &self.store, &self.writer).await {
+        let tables = match prepare(&self.config, &self.store, &self.writer, &self.status).await {
             Ok(tables) => tables,
             Err(error) => return self.gave_up(&error),
         };
