@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::column::Class;
-use super::expression::Row;
+use super::expression::{Expression, Row, Sql};
 use super::field::{Slot, fields};
 use super::plan::{COLUMNS_MAX, Named, Plan, Source};
 use super::{Column, MappingError, TablePlan};
 use crate::replicate::contract::Rules;
+use crate::replicate::reconcile::sql::Dialect;
 use crate::replicate::value::Value;
 
 /// A plan bound to a table's columns; cheap to clone.
@@ -102,6 +103,57 @@ impl BoundTable {
             })
         })
         .collect()
+    }
+
+    fn in_sql(&self, dialect: Dialect) -> Sql<'_> {
+        Sql {
+            dialect,
+            columns: &self.bound.columns,
+            classes: &self.bound.classes,
+        }
+    }
+
+    /// The rows that count, as conditions in SQL; `None` where they cannot be said in it.
+    pub(crate) fn sql_conditions(&self, dialect: Dialect) -> Option<Vec<String>> {
+        let sql = self.in_sql(dialect);
+        let mut conditions = Vec::new();
+        if let Some(filter) = &self.plan.0.filter {
+            conditions.push(sql.condition(filter)?);
+        }
+        match self.source(Slot::Deleted) {
+            None => {}
+            Some(Source::Column(at)) => {
+                conditions.push(sql.alive(&Expression::Column(*at))?);
+            }
+            Some(Source::Expression(expression)) => conditions.push(sql.alive(expression)?),
+            Some(Source::Type(_)) => return None,
+        }
+        Some(conditions)
+    }
+
+    /// A field as text or, where `is_value`, as what it is, in SQL; `None` where it is not mapped
+    /// or cannot be said in it.
+    pub(crate) fn sql_field(
+        &self,
+        field: Slot,
+        dialect: Dialect,
+        is_value: bool,
+    ) -> Option<String> {
+        let sql = self.in_sql(dialect);
+        let column;
+        let expression = match self.source(field)? {
+            Source::Column(at) => {
+                column = Expression::Column(*at);
+                &column
+            }
+            Source::Expression(expression) => expression,
+            Source::Type(_) => return None,
+        };
+        if is_value {
+            sql.value(expression).map(|(sql, _)| sql)
+        } else {
+            sql.text(expression)
+        }
     }
 
     pub(super) fn row<'r, 'v>(&'r self, values: &'r [Value<'v>]) -> Row<'r, 'v> {

@@ -17,6 +17,8 @@ use self::position::Printed;
 pub use self::source::Sql;
 use super::config::{Mode, SourceConfig, TableConfig, Target};
 use super::following::{FollowCommand, FollowError, Following};
+use super::init::CatalogTable;
+use super::mapping::{BoundTable, TablePlan};
 use crate::cli::replicate::By;
 use crate::ingest::WriteError;
 use crate::ingest::rows::TableId;
@@ -47,12 +49,14 @@ pub enum ReconcileError {
         reason: String,
     },
     /// A statement failed.
-    #[error("the source refused `{sql}`: {reason}; see that the user may SELECT there")]
+    #[error("the source refused `{sql}`: {reason}; {remedy}")]
     Query {
         /// The statement.
         sql: String,
         /// What the server says.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// Too many groups.
     #[error(
@@ -153,23 +157,23 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn run(&self, done: &mut Reconciled) -> Result<(), ReconcileError> {
-        let tables = self.tables()?;
+        let tables = self.bound(self.tables()?).await?;
         let mut sql = super::connect::sql(self.config).await?;
         for setting in sql.dialect().session() {
             sql.each(setting, &mut |_| Ok(())).await?;
         }
         if !self.command.repair.is_empty() {
-            for (id, table) in &tables {
-                done.repaired += self.repair_keys(&mut sql, *id, table).await?;
+            for (id, table, bound) in &tables {
+                done.repaired += self.repair_keys(&mut sql, *id, table, bound).await?;
             }
             return Ok(());
         }
-        for (id, table) in &tables {
+        for (id, table, bound) in &tables {
             let entry = table.entry_name();
-            let mut differing = self.compare(&mut sql, *id, table, done).await?;
+            let mut differing = self.compare(&mut sql, *id, bound, done).await?;
             if !differing.is_empty() {
                 // What was under way when it was counted is gone when it is counted again.
-                let again = self.compare(&mut sql, *id, table, done).await?;
+                let again = self.compare(&mut sql, *id, bound, done).await?;
                 differing = again
                     .into_iter()
                     .filter(|second| differing.iter().any(|first| first.group == second.group))
@@ -179,8 +183,8 @@ impl Work<'_> {
                 continue;
             }
             if self.command.repair_all {
-                done.repaired += self.repair_table(&mut sql, *id, table).await?;
-                differing = self.compare(&mut sql, *id, table, done).await?;
+                done.repaired += self.repair_table(&mut sql, *id, table, bound).await?;
+                differing = self.compare(&mut sql, *id, bound, done).await?;
             }
             self.describe(&entry, &differing, done)?;
             let counts = read::dead_counts(&*self.following.store.read()?)?;
@@ -189,6 +193,42 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Fits the tables' plans to what they are at the source now.
+    async fn bound(
+        &self,
+        tables: Vec<(TableId, TableConfig)>,
+    ) -> Result<Vec<(TableId, TableConfig, BoundTable)>, ReconcileError> {
+        let described = super::connect::describe(self.config).await;
+        let described = described.map_err(|error| ReconcileError::Connect {
+            source_name: self.config.name.clone(),
+            reason: format!("{error:#}"),
+        })?;
+        let bind = |(id, config): (TableId, TableConfig)| {
+            let wrong = |reason: String| ReconcileError::Table {
+                table: config.entry_name(),
+                reason,
+            };
+            // A name without its schema is in the usual one.
+            let full = format!("public.{}", config.table);
+            let is_meant = |table: &&CatalogTable| [&config.table, &full].contains(&&table.name);
+            let found = described.iter().find(is_meant);
+            let found = found.ok_or_else(|| {
+                wrong(
+                    "the source has no such table, or this user may not see it; correct its name \
+                     in the mapping, or GRANT SELECT"
+                        .to_owned(),
+                )
+            })?;
+            let plan = TablePlan::compile(&config).map_err(|error| wrong(error.to_string()))?;
+            let bound = plan.bind(&found.columns).map_err(|errors| {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                wrong(errors.join("; "))
+            })?;
+            Ok((id, config, bound))
+        };
+        tables.into_iter().map(bind).collect()
     }
 
     /// The mapped tables that the store knows.
@@ -226,24 +266,30 @@ impl Work<'_> {
         &self,
         sql: &mut Sql,
         id: TableId,
-        table: &TableConfig,
+        bound: &BoundTable,
         done: &mut Reconciled,
     ) -> Result<Vec<Differs>, ReconcileError> {
-        let entry = table.entry_name();
-        let (by, statement) = match sql::counts(table, self.command.by, sql.dialect()) {
+        let (entry, to) = (bound.plan().name().to_owned(), bound.plan().target());
+        let (by, statement) = match sql::counts(bound, self.command.by, sql.dialect()) {
             Some(statement) => (self.command.by, statement),
             None => {
                 // Users have neither day nor item: nothing to say.
-                if table.to != Target::Users {
+                if to != Target::Users {
                     let by = format!("{:?}", self.command.by).to_lowercase();
                     let text = format!("{entry} has no {by} in SQL and is compared as a whole");
                     note(done, text);
                 }
-                let whole = sql::counts(table, By::Table, sql.dialect());
-                (By::Table, whole.unwrap_or_default())
+                let whole = sql::counts(bound, By::Table, sql.dialect());
+                let whole = whole.ok_or_else(|| ReconcileError::Table {
+                    table: entry.clone(),
+                    reason: "its `where` or `deleted` cannot be said in SQL; write it without \
+                             split()"
+                        .to_owned(),
+                })?;
+                (By::Table, whole)
             }
         };
-        let before = self.of_store(id, table.to, by).await?;
+        let before = self.of_store(id, to, by).await?;
         let mut counts = Counts::new();
         let mut total = 0;
         let mut add = |row: source::Row| {
@@ -256,7 +302,7 @@ impl Work<'_> {
         sql.each(&statement, &mut add).await?;
         done.tables.insert(entry, total);
         self.wait_past(sql, done).await?;
-        let after = self.of_store(id, table.to, by).await?;
+        let after = self.of_store(id, to, by).await?;
         Ok(count::differences(&before, &counts, &after))
     }
 

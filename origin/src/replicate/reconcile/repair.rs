@@ -16,7 +16,7 @@ use crate::ingest::Command;
 use crate::ingest::rows::{DeadLetter, RowBatch, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::config::TableConfig;
 use crate::replicate::contract::TableQuality;
-use crate::replicate::mapping::{self, BoundTable, TablePlan};
+use crate::replicate::mapping::{self, BoundTable};
 use crate::replicate::value::Value;
 use crate::store::read;
 
@@ -44,8 +44,9 @@ impl Work<'_> {
         sql: &mut Sql,
         id: TableId,
         config: &TableConfig,
+        bound: &BoundTable,
     ) -> Result<u64, ReconcileError> {
-        let table = self.bind(id, config).await?;
+        let table = self.table(id, config, bound);
         let keys = &self.command.repair;
         if keys.len() > REPAIR_MAX {
             return Err(table.wrong(format!("give at most {REPAIR_MAX} keys, or --repair-all")));
@@ -70,8 +71,9 @@ impl Work<'_> {
         sql: &mut Sql,
         id: TableId,
         config: &TableConfig,
+        bound: &BoundTable,
     ) -> Result<u64, ReconcileError> {
-        let table = self.bind(id, config).await?;
+        let table = self.table(id, config, bound);
         let (mut rows, seen) = table.scan(sql).await?;
         let missing = table.remembered_but(&seen).await?;
         if missing.is_empty() {
@@ -91,33 +93,13 @@ impl Work<'_> {
         Ok(rows)
     }
 
-    async fn bind<'a>(
-        &'a self,
-        id: TableId,
-        config: &'a TableConfig,
-    ) -> Result<Table<'a>, ReconcileError> {
-        let wrong = |reason: String| ReconcileError::Table {
-            table: config.entry_name(),
-            reason,
-        };
-        let described = super::super::connect::describe(self.config).await;
-        let tables = described.map_err(|error| ReconcileError::Connect {
-            source_name: self.config.name.clone(),
-            reason: format!("{error:#}"),
-        })?;
-        let found = tables.into_iter().find(|table| table.name == config.table);
-        let columns = found.ok_or_else(|| wrong("the source has no such table".to_owned()))?;
-        let plan = TablePlan::compile(config).map_err(|error| wrong(error.to_string()))?;
-        let bound = plan.bind(&columns.columns).map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            wrong(errors.join("; "))
-        })?;
-        Ok(Table {
+    fn table<'a>(&'a self, id: TableId, config: &'a TableConfig, bound: &BoundTable) -> Table<'a> {
+        Table {
             work: self,
             id,
             config,
-            bound,
-        })
+            bound: bound.clone(),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ impl Sql {
             .map_err(|_| ReconcileError::Query {
                 sql: sql.to_owned(),
                 reason: "it took over an hour".to_owned(),
+                remedy: "ask for one table with --table, or when the server has less to do",
             })?
     }
 
@@ -73,9 +74,17 @@ impl Sql {
 }
 
 fn refused(sql: &str, reason: String) -> ReconcileError {
+    let is_denied = ["denied", "must be owner"];
+    let remedy = if is_denied.iter().any(|words| reason.contains(words)) {
+        "see that the user may SELECT there"
+    } else {
+        "the statement is made of the mapping's `where` and fields: run it at the source to find \
+         the row that it fails on, then correct that row or the expression"
+    };
     ReconcileError::Query {
         sql: sql.to_owned(),
         reason,
+        remedy,
     }
 }
 

@@ -1,6 +1,7 @@
 //! SQL that counts and reads a mapped table at its source.
 
-use super::super::config::{TableConfig, Target};
+use super::super::config::Target;
+use super::super::mapping::{BoundTable, Slot};
 use crate::cli::replicate::By;
 
 /// Whose SQL.
@@ -75,20 +76,15 @@ pub fn literal(text: &str) -> String {
 /// Counts the rows of a table that should count, grouped; two columns: group and count. `None`
 /// where the group cannot be said in SQL (then the table is counted as a whole).
 #[must_use]
-pub fn counts(table: &TableConfig, by: By, dialect: Dialect) -> Option<String> {
+pub fn counts(bound: &BoundTable, by: By, dialect: Dialect) -> Option<String> {
+    let to = bound.plan().target();
     let group = match by {
         By::Table => "''".to_owned(),
-        By::Day => day(table.fields.get(time_field(table.to)?)?, dialect)?,
-        By::Item => text(table.fields.get(item_field(table.to)?)?, dialect),
+        By::Day => day(&bound.sql_field(time_field(to)?, dialect, true)?, dialect),
+        By::Item => bound.sql_field(item_field(to)?, dialect, false)?,
     };
-    let from = table_name(&table.table);
-    let mut wanted: Vec<String> = table
-        .filter
-        .iter()
-        .map(|filter| format!("({filter})"))
-        .collect();
-    wanted.extend(table.fields.get("deleted").map(|gone| alive(gone, dialect)));
-    let filter = match wanted.as_slice() {
+    let from = table_name(bound.plan().table());
+    let filter = match bound.sql_conditions(dialect)?.as_slice() {
         [] => String::new(),
         wanted => format!(" WHERE {}", wanted.join(" AND ")),
     };
@@ -98,66 +94,30 @@ pub fn counts(table: &TableConfig, by: By, dialect: Dialect) -> Option<String> {
 }
 
 /// The field whose day a row counts on.
-#[must_use]
-pub fn time_field(target: Target) -> Option<&'static str> {
+fn time_field(target: Target) -> Option<Slot> {
     match target {
-        Target::Items => Some("created_at"),
-        Target::Follows => Some("since"),
-        Target::Events => Some("ts"),
+        Target::Items => Some(Slot::CreatedAt),
+        Target::Follows => Some(Slot::Since),
+        Target::Events => Some(Slot::Ts),
         Target::Users => None,
     }
 }
 
 /// The field that names the item a row counts for.
-#[must_use]
-pub fn item_field(target: Target) -> Option<&'static str> {
+fn item_field(target: Target) -> Option<Slot> {
     match target {
-        Target::Items => Some("id"),
-        Target::Events => Some("item"),
+        Target::Items => Some(Slot::Id),
+        Target::Events => Some(Slot::Item),
         Target::Users | Target::Follows => None,
     }
 }
 
-fn text(expression: &str, dialect: Dialect) -> String {
+/// The UTC day of a time.
+fn day(time: &str, dialect: Dialect) -> String {
     match dialect {
-        Dialect::Postgres => format!("({expression})::text"),
-        Dialect::Mysql => format!("cast(({expression}) AS char)"),
+        Dialect::Postgres => format!("to_char(({time})::timestamp, 'YYYY-MM-DD')"),
+        Dialect::Mysql => format!("date_format({time}, '%Y-%m-%d')"),
     }
-}
-
-/// Not soft-deleted: null, false or zero.
-fn alive(gone: &str, dialect: Dialect) -> String {
-    let text = text(gone, dialect);
-    format!("(({gone}) IS NULL OR {text} IN ('false', '0'))")
-}
-
-/// The UTC day of a time; `None` where the expression uses the mapping's own functions inside.
-fn day(expression: &str, dialect: Dialect) -> Option<String> {
-    let expression = expression.trim();
-    let per_second = |name: &str| {
-        let inner = expression.strip_prefix(name)?.trim_start();
-        inner.strip_prefix('(')?.strip_suffix(')')
-    };
-    let seconds = match (per_second("epoch_ms"), per_second("epoch_s")) {
-        (Some(inner), _) => Some(format!("floor(({inner}) / 1000.0)")),
-        (None, Some(inner)) => Some(format!("({inner})")),
-        (None, None) => None,
-    };
-    if seconds.is_none() && (expression.contains("epoch_ms") || expression.contains("epoch_s")) {
-        return None;
-    }
-    Some(match (dialect, seconds) {
-        (Dialect::Postgres, Some(seconds)) => {
-            format!("to_char(to_timestamp({seconds})::timestamp, 'YYYY-MM-DD')")
-        }
-        (Dialect::Postgres, None) => {
-            format!("to_char(({expression})::timestamp, 'YYYY-MM-DD')")
-        }
-        (Dialect::Mysql, Some(seconds)) => {
-            format!("date_format(date_add('1970-01-01', INTERVAL {seconds} SECOND), '%Y-%m-%d')")
-        }
-        (Dialect::Mysql, None) => format!("date_format(({expression}), '%Y-%m-%d')"),
-    })
 }
 
 /// Rows of a table: those of a key range, in the order of the key.
@@ -212,15 +172,37 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-
-    fn table(toml: &str) -> TableConfig {
-        toml::from_str(toml).expect("a table")
-    }
+    use crate::replicate::mapping::{Column, TablePlan};
 
     #[track_caller]
     fn check(by: By, dialect: Dialect, fields: &str, expected: Expect) {
-        let table = table(&format!("table = 'shop.likes'\nto = 'events'\n{fields}"));
-        let sql = counts(&table, by, dialect).unwrap_or_else(|| "none".to_owned());
+        let text = format!(
+            "table = 'shop.likes'\nto = 'events'\ntype = \"'like'\"\nuser = 'User'\n{fields}"
+        );
+        let text = match fields.contains("ts = ") {
+            true => text,
+            false => format!("{text}\nts = 'at'"),
+        };
+        let plan = TablePlan::compile(&toml::from_str(&text).expect("a table")).expect("a plan");
+        let columns = [
+            ("Id", "bigint"),
+            ("User", "int"),
+            ("Title", "text"),
+            ("at", "timestamp"),
+            ("at_ms", "bigint"),
+            ("deleted_at", "timestamp"),
+            ("hidden", "boolean"),
+            ("kind", "int"),
+            ("price", "numeric(10,2)"),
+        ];
+        let columns = columns.map(|(name, of)| Column {
+            name: name.to_owned(),
+            type_name: of.to_owned(),
+            is_key: name == "Id",
+            nullable: None,
+        });
+        let bound = plan.bind(&columns).expect("bound");
+        let sql = counts(&bound, by, dialect).unwrap_or_else(|| "none".to_owned());
         expected.assert_eq(&sql);
     }
 
@@ -230,40 +212,69 @@ mod tests {
             By::Table,
             Dialect::Postgres,
             "where = 'kind = 1'\ndeleted = 'deleted_at'",
-            expect![[
-                r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (kind = 1) AND ((deleted_at) IS NULL OR (deleted_at)::text IN ('false', '0')) GROUP BY 1"#
-            ]],
+            expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ("kind" = 1) AND ("deleted_at" IS NULL OR (("deleted_at")::text LIKE '0000-00-00%')) GROUP BY 1"#]],
         );
-        check(
-            By::Day,
-            Dialect::Postgres,
-            "ts = 'created_at'",
-            expect![[
-                r#"SELECT to_char((created_at)::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
-            ]],
-        );
+        check(By::Day, Dialect::Postgres, "", expect![[r#"SELECT to_char(("at")::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]]);
         check(
             By::Day,
             Dialect::Mysql,
             "ts = 'epoch_ms(at_ms)'",
-            expect![[
-                r#"SELECT date_format(date_add('1970-01-01', INTERVAL floor((at_ms) / 1000.0) SECOND), '%Y-%m-%d') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
-            ]],
+            expect![[r#"SELECT date_format((CASE WHEN (cast("at_ms" AS decimal(65)) / 1000.0) BETWEEN 0 AND 253402300799 THEN date_add('1970-01-01', INTERVAL floor((cast("at_ms" AS decimal(65)) / 1000.0)) SECOND) END), '%Y-%m-%d') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]],
         );
         check(
             By::Day,
-            Dialect::Mysql,
-            "ts = 'coalesce(a, epoch_s(b))'",
-            expect!["none"],
+            Dialect::Postgres,
+            "ts = 'coalesce(at, epoch_s(at_ms))'",
+            expect![[r#"SELECT to_char((coalesce("at", (CASE WHEN (("at_ms")::numeric / 1.0) BETWEEN 0 AND 253402300799 THEN to_timestamp((("at_ms")::numeric / 1.0)) END)))::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]],
         );
-        check(
-            By::Item,
-            Dialect::Mysql,
-            "item = 'post_id'",
-            expect![[
-                r#"SELECT cast((post_id) AS char) AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
-            ]],
-        );
+        check(By::Item, Dialect::Mysql, "item = 'id'", expect![[r#"SELECT cast(("Id") AS char) AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]]);
+    }
+
+    #[test]
+    fn names_are_as_the_table_spells_them_and_text_is_compared_by_its_bytes() {
+        for dialect in [Dialect::Postgres, Dialect::Mysql] {
+            let expected = match dialect {
+                Dialect::Postgres => expect![[r#"SELECT ("Id")::text AS g, count(*) AS n FROM "shop"."likes" WHERE (("Title")::text COLLATE "C" <> 'x''y' COLLATE "C") GROUP BY 1"#]],
+                Dialect::Mysql => expect![[r#"SELECT cast(("Id") AS char) AS g, count(*) AS n FROM "shop"."likes" WHERE (cast(convert(cast(("Title") AS char) USING utf8mb4) AS binary) <> cast(convert('x''y' USING utf8mb4) AS binary)) GROUP BY 1"#]],
+            };
+            check(
+                By::Item,
+                dialect,
+                "item = 'ID'\nwhere = \"Title <> 'x''y'\"",
+                expected,
+            );
+        }
+    }
+
+    #[test]
+    fn no_row_makes_the_statement_fail_where_the_mapping_only_refuses_the_row() {
+        for (filter, postgres, mysql) in [
+            ("kind / user > 2", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (div(("kind")::numeric, nullif(("User")::numeric, 0)) > 2) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((cast("kind" AS decimal(65)) DIV nullif(cast("User" AS decimal(65)), 0)) > 2) GROUP BY 1"#]]),
+            ("kind * 1000000000 > 5", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind")::numeric * (1000000000)::numeric) > 5) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((cast("kind" AS decimal(65)) * cast(1000000000 AS decimal(65))) > 5) GROUP BY 1"#]]),
+            ("cast(title as int) = 5", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("Title")::text ~ '^ *[+-]?[0-9]+ *$' THEN (("Title")::text)::numeric END) = 5) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN cast(("Title") AS char) REGEXP '^ *[+-]?[0-9]+ *$' THEN cast(cast(("Title") AS char) AS decimal(65)) END) = 5) GROUP BY 1"#]]),
+            ("title > 7", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("Title")::text ~ '^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *$' THEN (("Title")::text)::numeric END) > 7) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN cast(("Title") AS char) REGEXP '^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *$' THEN (cast(("Title") AS char) + 0) END) > 7) GROUP BY 1"#]]),
+            ("hidden = 0", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN "hidden" THEN 1 WHEN NOT "hidden" THEN 0 END) = 0) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("hidden" <> 0) THEN 1 WHEN NOT ("hidden" <> 0) THEN 0 END) = 0) GROUP BY 1"#]]),
+            ("hidden = 'no'", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ("hidden" = FALSE) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (("hidden" <> 0) = FALSE) GROUP BY 1"#]]),
+            (
+                "not hidden and title like 'a_b%|'",
+                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((NOT "hidden") AND (("Title")::text COLLATE "C" LIKE 'a_b%||' ESCAPE '|')) GROUP BY 1"#]],
+                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((NOT ("hidden" <> 0)) AND (convert(cast(("Title") AS char) USING utf8mb4) COLLATE utf8mb4_bin LIKE 'a_b%||' ESCAPE '|')) GROUP BY 1"#]],
+            ),
+            (
+                "case kind when 1 then price else null end between 1 and 2.5",
+                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) >= 1) AND ((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) <= (2.5))) GROUP BY 1"#]],
+                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) >= 1) AND ((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) <= (2.5))) GROUP BY 1"#]],
+            ),
+            (
+                "kind in (1, 2) and title is not null",
+                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind" = 1) OR ("kind" = 2)) AND (NOT ("Title" IS NULL))) GROUP BY 1"#]],
+                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind" = 1) OR ("kind" = 2)) AND (NOT ("Title" IS NULL))) GROUP BY 1"#]],
+            ),
+        ] {
+            let filter = format!("where = \"{filter}\"");
+            check(By::Table, Dialect::Postgres, &filter, postgres);
+            check(By::Table, Dialect::Mysql, &filter, mysql);
+        }
     }
 
     #[test]

@@ -28,6 +28,27 @@ impl Pattern {
         Self { parts }
     }
 
+    /// The pattern with `escape` before what is taken literally.
+    pub(crate) fn escaped(&self, escape: char) -> String {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let mut text = String::new();
+            for element in part {
+                match element {
+                    None => text.push('_'),
+                    Some(c) => {
+                        if ['%', '_', escape].contains(c) {
+                            text.push(escape);
+                        }
+                        text.push(*c);
+                    }
+                }
+            }
+            parts.push(text);
+        }
+        parts.join("%")
+    }
+
     /// Whether the whole text is like the pattern: the first part at its start, the last at its
     /// end, the others one after another between, each as early as it can be.
     pub(crate) fn matches(&self, text: &str) -> bool {

@@ -9,6 +9,7 @@ mod eval;
 mod functions;
 mod like;
 mod parse;
+mod sql;
 
 use like::Pattern;
 
@@ -18,6 +19,7 @@ use crate::replicate::value::Value;
 
 pub(crate) use compare::{Truth, equal};
 pub(crate) use parse::{Names, compile};
+pub(crate) use sql::Sql;
 
 /// Longest text of an expression, bytes.
 pub(crate) const EXPRESSION_BYTES_MAX: usize = 4_096;
