@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::letter::columns_json;
-use super::{BoundTable, Mapped, Notes};
+use super::{BoundTable, Mapped, Notes, Violation};
 use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, StoredKey, TableId};
 use crate::replicate::contract::TableQuality;
 use crate::replicate::value::Value;
@@ -29,6 +29,45 @@ pub fn deliver(
         Ok(key) => (Some(key), bound.map_noting(row, &mut notes)),
         Err(violation) => (None, Mapped::Refused(violation)),
     };
+    decided(
+        bound,
+        table,
+        row,
+        position,
+        quality,
+        at_ms,
+        (key, mapped, notes),
+    )
+}
+
+/// Refuses a row for what its mapping cannot see, as [`deliver`] refuses others.
+#[must_use]
+pub fn refuse(
+    bound: &BoundTable,
+    table: TableId,
+    row: &[Value<'_>],
+    position: &(impl Display + ?Sized),
+    quality: &mut TableQuality,
+    at_ms: i64,
+    violation: Violation,
+) -> (RowChange, Option<DeadLetter>) {
+    let refused = (
+        bound.key(row).ok(),
+        Mapped::Refused(violation),
+        Notes::default(),
+    );
+    decided(bound, table, row, position, quality, at_ms, refused)
+}
+
+fn decided(
+    bound: &BoundTable,
+    table: TableId,
+    row: &[Value<'_>],
+    position: &(impl Display + ?Sized),
+    quality: &mut TableQuality,
+    at_ms: i64,
+    (key, mapped, notes): (Option<RowKey>, Mapped, Notes),
+) -> (RowChange, Option<DeadLetter>) {
     quality.observe(bound, row, key, &mapped, notes, at_ms);
     let (op, violation) = match mapped {
         Mapped::Put(fact) => (RowOp::Put(fact), None),

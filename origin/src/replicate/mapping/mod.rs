@@ -26,7 +26,7 @@ use crate::ingest::rows::{Fact, Kept};
 
 pub use bind::{BoundTable, ColumnChange};
 pub use column::Column;
-pub use deliver::{NO_ROW, deliver};
+pub use deliver::{NO_ROW, deliver, refuse};
 pub use error::MappingError;
 pub(crate) use field::Slot;
 pub use letter::{LETTER_BYTES_MAX, row_of_letter};

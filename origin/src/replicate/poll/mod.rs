@@ -15,17 +15,18 @@ mod source;
 pub use check::check;
 pub use error::PollError;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::cursor::{Cursor, From};
-use self::source::{Page, PollTable, Source};
+use self::source::{AHEAD_HOURS, Page, PollTable, Sort, Source};
 use crate::clock::Stopwatch;
 use crate::ingest::rows::{Move, TableId};
 use crate::replicate::apply::{Applier, ApplierConfig, Backoff, CircuitBreaker, RateLimiter};
 use crate::replicate::config::Target;
 use crate::replicate::contract::TableQuality;
-use crate::replicate::mapping::{self, TablePlan};
+use crate::replicate::mapping::{self, TablePlan, Violation};
 use crate::replicate::supervise::{Phase, SourceContext, SourceError};
 use crate::replicate::value::{OwnedValue, Value};
 use crate::store::read;
@@ -33,6 +34,9 @@ use tokio::sync::watch;
 
 /// How often the time before the watermark is read again.
 const OVERLAP_EVERY: Duration = Duration::from_secs(10);
+
+/// Rows of one table that are refused because of their watermark, and remembered as such.
+const AHEAD_MAX: u32 = 1_000;
 
 /// Pages of a table before the next table has its turn.
 const PAGES_PER_TURN: u32 = 20;
@@ -53,6 +57,10 @@ struct Entry {
     applier: Applier<Cursor>,
     /// The last row that was read.
     cursor: Option<Cursor>,
+    /// The last one whose watermark the clock had reached: what is durable never gets past it.
+    reached: Option<Cursor>,
+    /// Rows that were refused because of their watermark, so that each is refused once.
+    refused: HashSet<Cursor>,
     /// When the time before the watermark was last read again.
     swept: Stopwatch,
     quality: TableQuality,
@@ -183,6 +191,8 @@ async fn entries(context: &SourceContext, source: &mut Source) -> Result<Vec<Ent
             .as_deref()
             .map(|bytes| Cursor::decode(bytes, &table))
             .transpose()?;
+        // Nothing says what was written behind it meanwhile.
+        let cursor = cursor.filter(|cursor| !cursor.is_ahead(&table, context.clock.wall_ms()));
         let metrics = Arc::clone(&context.metrics);
         let config = ApplierConfig::new(name, &checkpoint);
         entries.push(Entry {
@@ -191,6 +201,8 @@ async fn entries(context: &SourceContext, source: &mut Source) -> Result<Vec<Ent
             quality: TableQuality::new(name, &table.bound, context.clock.wall_ms()),
             applier: Applier::new(context.writer.clone(), config, stored, metrics),
             table,
+            reached: cursor.clone(),
+            refused: HashSet::new(),
             cursor,
             swept: Stopwatch::start(),
             copied: (!is_copied).then_some(0),
@@ -219,13 +231,16 @@ async fn turn(
     since: Stopwatch,
 ) -> Result<bool, SourceError> {
     let limit = context.config.poll.page_rows.max(1);
-    let mut from = match &entry.cursor {
-        None => From::Start,
-        Some(cursor) if entry.copied.is_none() && entry.swept.elapsed() >= OVERLAP_EVERY => {
-            entry.swept = Stopwatch::start();
-            From::Before(cursor.clone())
-        }
-        Some(cursor) => From::After(cursor.clone()),
+    let is_due = entry.copied.is_none() && entry.swept.elapsed() >= OVERLAP_EVERY;
+    if is_due {
+        entry.swept = Stopwatch::start();
+        refuse_ahead(context, source, entry).await?;
+    }
+    let mut from = match (&entry.cursor, &entry.reached) {
+        (None, _) => From::Start,
+        (Some(_), Some(reached)) if is_due => From::Before(reached.clone()),
+        (Some(_), None) if is_due => From::Start,
+        (Some(cursor), _) => From::After(cursor.clone()),
     };
     for _ in 0..PAGES_PER_TURN {
         let page = source.page(&entry.table, &from, limit).await?;
@@ -265,7 +280,11 @@ async fn deliver(
         let bound = &entry.table.bound;
         let (change, dead) =
             mapping::deliver(bound, entry.id, &row, &cursor, &mut entry.quality, at_ms);
-        entry.applier.push(change, dead, cursor.clone()).await?;
+        if !cursor.is_ahead(&entry.table, at_ms) {
+            entry.reached = Some(cursor.clone());
+        }
+        let durable = entry.reached.as_ref().unwrap_or(&cursor).clone();
+        entry.applier.push(change, dead, durable).await?;
         entry.cursor = Some(cursor);
     }
     if let Some(cursor) = &entry.cursor {
@@ -281,6 +300,54 @@ async fn deliver(
         }
     }
     Ok(())
+}
+
+/// Refuses the rows whose watermark is `infinity` or so late that it must be wrong: to go on
+/// after one would hide everything that is written until then.
+async fn refuse_ahead(
+    context: &SourceContext,
+    source: &mut Source,
+    entry: &mut Entry,
+) -> Result<(), SourceError> {
+    let is_time = entry.table.order.first().map(|column| column.sort) == Some(Sort::Time);
+    if !is_time {
+        return Ok(());
+    }
+    let page = source.page(&entry.table, &From::Ahead, AHEAD_MAX).await?;
+    let place = entry.reached.clone().or_else(|| entry.cursor.clone());
+    let at_ms = context.clock.wall_ms();
+    for (values, cursor) in page.rows {
+        if entry.refused.len() >= AHEAD_MAX as usize || !entry.refused.insert(cursor.clone()) {
+            continue;
+        }
+        let row: Vec<Value<'_>> = values.iter().map(OwnedValue::as_value).collect();
+        let violation = too_late(entry.plan.watermark().unwrap_or_default(), &cursor);
+        let (change, dead) = mapping::refuse(
+            &entry.table.bound,
+            entry.id,
+            &row,
+            &cursor,
+            &mut entry.quality,
+            at_ms,
+            violation,
+        );
+        // The durable place does not move; where there is none, the next start begins anew.
+        let place = place.clone().unwrap_or(cursor);
+        entry.applier.push(change, dead, place).await?;
+    }
+    Ok(())
+}
+
+fn too_late(column: &str, cursor: &Cursor) -> Violation {
+    let shown = cursor.0.first().map_or("", String::as_str);
+    Violation {
+        rule: "time",
+        column: column.to_owned(),
+        reason: format!(
+            "the watermark {column} is {shown}, more than {AHEAD_HOURS} hours after the server's \
+             clock: going on after it would hide every later row; correct it at the source"
+        ),
+    }
 }
 
 /// The end was reached for the first time.

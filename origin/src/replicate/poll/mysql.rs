@@ -5,7 +5,8 @@ use mysql_async::Value as Sql;
 use super::cursor::{Cursor, From};
 use super::error::PollError;
 use super::source::{
-    Described, OVERLAP_NUMBERS, OVERLAP_SECONDS, OrderColumn, Page, PollTable, Sort, after,
+    AHEAD_HOURS, Described, OVERLAP_NUMBERS, OVERLAP_SECONDS, OrderColumn, Page, PollTable, Sort,
+    after,
 };
 use crate::replicate::config::SourceConfig;
 use crate::replicate::mysql::catalog::{self, ColumnInfo, TableName, quote};
@@ -141,8 +142,16 @@ fn statement(
     let not_null = order
         .first()
         .map_or(String::new(), |name| format!(" AND {name} IS NOT NULL"));
+    // A watermark that no clock has reached must not move the cursor past all that comes.
+    let reached = match (table.order.first(), order.first()) {
+        (Some(watermark), Some(name)) if watermark.sort == Sort::Time => {
+            let sign = if *from == From::Ahead { ">" } else { "<=" };
+            format!(" AND {name} {sign} UTC_TIMESTAMP(6) + INTERVAL {AHEAD_HOURS} HOUR")
+        }
+        _ => String::new(),
+    };
     let sql = format!(
-        "SELECT {} FROM {} WHERE {condition}{not_null} ORDER BY {} LIMIT {limit}",
+        "SELECT {} FROM {} WHERE {condition}{not_null}{reached} ORDER BY {} LIMIT {limit}",
         selected.join(", "),
         table.quoted,
         order.join(", ")

@@ -5,7 +5,8 @@ use tokio_postgres::types::ToSql;
 use super::cursor::{Cursor, From};
 use super::error::PollError;
 use super::source::{
-    Described, OVERLAP_NUMBERS, OVERLAP_SECONDS, OrderColumn, Page, PollTable, Sort, after,
+    AHEAD_HOURS, Described, OVERLAP_NUMBERS, OVERLAP_SECONDS, OrderColumn, Page, PollTable, Sort,
+    after,
 };
 use crate::replicate::config::SourceConfig;
 use crate::replicate::postgres::catalog;
@@ -65,7 +66,7 @@ impl Connection {
     ) -> Result<Page, PollError> {
         let sql = statement(table, from, limit);
         let parameters: Vec<&(dyn ToSql + Sync)> = match from {
-            From::Start => Vec::new(),
+            From::Start | From::Ahead => Vec::new(),
             From::After(cursor) => cursor
                 .0
                 .iter()
@@ -132,8 +133,16 @@ fn statement(table: &PollTable, from: &From, limit: u32) -> String {
     let not_null = order
         .first()
         .map_or(String::new(), |name| format!(" AND {name} IS NOT NULL"));
+    // A watermark that no clock has reached must not move the cursor past all that comes.
+    let reached = match (table.order.first(), order.first()) {
+        (Some(watermark), Some(name)) if watermark.sort == Sort::Time => {
+            let sign = if *from == From::Ahead { ">" } else { "<=" };
+            format!(" AND {name} {sign} now() + interval '{AHEAD_HOURS} hours'")
+        }
+        _ => String::new(),
+    };
     format!(
-        "SELECT {} FROM {} AS t WHERE {condition}{not_null} ORDER BY {} LIMIT {limit}",
+        "SELECT {} FROM {} AS t WHERE {condition}{not_null}{reached} ORDER BY {} LIMIT {limit}",
         selected.join(", "),
         table.quoted,
         order.join(", ")
@@ -175,7 +184,7 @@ mod tests {
             "SELECT \"id\"::text, \"at\"::text, \"at\"::text, \"id\"::text FROM \"public\".\"users\" AS t WHERE \
              t.\"at\" >= $1::text::timestamptz AND ((t.\"at\" > $1::text::timestamptz) OR \
              (t.\"at\" = $1::text::timestamptz AND t.\"id\" > $2::text::bigint)) AND \
-             t.\"at\" IS NOT NULL ORDER BY t.\"at\", t.\"id\" LIMIT 10"
+             t.\"at\" IS NOT NULL AND t.\"at\" <= now() + interval '24 hours' ORDER BY t.\"at\", t.\"id\" LIMIT 10"
         );
     }
 }

@@ -13,6 +13,10 @@ pub(super) const OVERLAP_SECONDS: u32 = 60;
 /// The same for a watermark that is a number.
 pub(super) const OVERLAP_NUMBERS: u32 = 10_000;
 
+/// A watermark may be so much later than the server's clock: those of local time without its
+/// offset are up to 14 hours. What is later still is refused.
+pub(super) const AHEAD_HOURS: u32 = 24;
+
 /// How a column is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {

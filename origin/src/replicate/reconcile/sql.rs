@@ -212,30 +212,54 @@ mod tests {
             By::Table,
             Dialect::Postgres,
             "where = 'kind = 1'\ndeleted = 'deleted_at'",
-            expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ("kind" = 1) AND ("deleted_at" IS NULL OR (("deleted_at")::text LIKE '0000-00-00%')) GROUP BY 1"#]],
+            expect![[
+                r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ("kind" = 1) AND ("deleted_at" IS NULL OR (("deleted_at")::text LIKE '0000-00-00%')) GROUP BY 1"#
+            ]],
         );
-        check(By::Day, Dialect::Postgres, "", expect![[r#"SELECT to_char(("at")::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]]);
+        check(
+            By::Day,
+            Dialect::Postgres,
+            "",
+            expect![[
+                r#"SELECT to_char(("at")::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
+            ]],
+        );
         check(
             By::Day,
             Dialect::Mysql,
             "ts = 'epoch_ms(at_ms)'",
-            expect![[r#"SELECT date_format((CASE WHEN (cast("at_ms" AS decimal(65)) / 1000.0) BETWEEN 0 AND 253402300799 THEN date_add('1970-01-01', INTERVAL floor((cast("at_ms" AS decimal(65)) / 1000.0)) SECOND) END), '%Y-%m-%d') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]],
+            expect![[
+                r#"SELECT date_format((CASE WHEN (cast("at_ms" AS decimal(65)) / 1000.0) BETWEEN 0 AND 253402300799 THEN date_add('1970-01-01', INTERVAL floor((cast("at_ms" AS decimal(65)) / 1000.0)) SECOND) END), '%Y-%m-%d') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
+            ]],
         );
         check(
             By::Day,
             Dialect::Postgres,
             "ts = 'coalesce(at, epoch_s(at_ms))'",
-            expect![[r#"SELECT to_char((coalesce("at", (CASE WHEN (("at_ms")::numeric / 1.0) BETWEEN 0 AND 253402300799 THEN to_timestamp((("at_ms")::numeric / 1.0)) END)))::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]],
+            expect![[
+                r#"SELECT to_char((coalesce("at", (CASE WHEN (("at_ms")::numeric / 1.0) BETWEEN 0 AND 253402300799 THEN to_timestamp((("at_ms")::numeric / 1.0)) END)))::timestamp, 'YYYY-MM-DD') AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
+            ]],
         );
-        check(By::Item, Dialect::Mysql, "item = 'id'", expect![[r#"SELECT cast(("Id") AS char) AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#]]);
+        check(
+            By::Item,
+            Dialect::Mysql,
+            "item = 'id'",
+            expect![[
+                r#"SELECT cast(("Id") AS char) AS g, count(*) AS n FROM "shop"."likes" GROUP BY 1"#
+            ]],
+        );
     }
 
     #[test]
     fn names_are_as_the_table_spells_them_and_text_is_compared_by_its_bytes() {
         for dialect in [Dialect::Postgres, Dialect::Mysql] {
             let expected = match dialect {
-                Dialect::Postgres => expect![[r#"SELECT ("Id")::text AS g, count(*) AS n FROM "shop"."likes" WHERE (("Title")::text COLLATE "C" <> 'x''y' COLLATE "C") GROUP BY 1"#]],
-                Dialect::Mysql => expect![[r#"SELECT cast(("Id") AS char) AS g, count(*) AS n FROM "shop"."likes" WHERE (cast(convert(cast(("Title") AS char) USING utf8mb4) AS binary) <> cast(convert('x''y' USING utf8mb4) AS binary)) GROUP BY 1"#]],
+                Dialect::Postgres => expect![[
+                    r#"SELECT ("Id")::text AS g, count(*) AS n FROM "shop"."likes" WHERE (("Title")::text COLLATE "C" <> 'x''y' COLLATE "C") GROUP BY 1"#
+                ]],
+                Dialect::Mysql => expect![[
+                    r#"SELECT cast(("Id") AS char) AS g, count(*) AS n FROM "shop"."likes" WHERE (cast(convert(cast(("Title") AS char) USING utf8mb4) AS binary) <> cast(convert('x''y' USING utf8mb4) AS binary)) GROUP BY 1"#
+                ]],
             };
             check(
                 By::Item,
@@ -249,26 +273,86 @@ mod tests {
     #[test]
     fn no_row_makes_the_statement_fail_where_the_mapping_only_refuses_the_row() {
         for (filter, postgres, mysql) in [
-            ("kind / user > 2", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (div(("kind")::numeric, nullif(("User")::numeric, 0)) > 2) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((cast("kind" AS decimal(65)) DIV nullif(cast("User" AS decimal(65)), 0)) > 2) GROUP BY 1"#]]),
-            ("kind * 1000000000 > 5", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind")::numeric * (1000000000)::numeric) > 5) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((cast("kind" AS decimal(65)) * cast(1000000000 AS decimal(65))) > 5) GROUP BY 1"#]]),
-            ("cast(title as int) = 5", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("Title")::text ~ '^ *[+-]?[0-9]+ *$' THEN (("Title")::text)::numeric END) = 5) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN cast(("Title") AS char) REGEXP '^ *[+-]?[0-9]+ *$' THEN cast(cast(("Title") AS char) AS decimal(65)) END) = 5) GROUP BY 1"#]]),
-            ("title > 7", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("Title")::text ~ '^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *$' THEN (("Title")::text)::numeric END) > 7) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN cast(("Title") AS char) REGEXP '^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *$' THEN (cast(("Title") AS char) + 0) END) > 7) GROUP BY 1"#]]),
-            ("hidden = 0", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN "hidden" THEN 1 WHEN NOT "hidden" THEN 0 END) = 0) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("hidden" <> 0) THEN 1 WHEN NOT ("hidden" <> 0) THEN 0 END) = 0) GROUP BY 1"#]]),
-            ("hidden = 'no'", expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ("hidden" = FALSE) GROUP BY 1"#]], expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (("hidden" <> 0) = FALSE) GROUP BY 1"#]]),
+            (
+                "kind / user > 2",
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (div(("kind")::numeric, nullif(("User")::numeric, 0)) > 2) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((cast("kind" AS decimal(65)) DIV nullif(cast("User" AS decimal(65)), 0)) > 2) GROUP BY 1"#
+                ]],
+            ),
+            (
+                "kind * 1000000000 > 5",
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind")::numeric * (1000000000)::numeric) > 5) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((cast("kind" AS decimal(65)) * cast(1000000000 AS decimal(65))) > 5) GROUP BY 1"#
+                ]],
+            ),
+            (
+                "cast(title as int) = 5",
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("Title")::text ~ '^ *[+-]?[0-9]+ *$' THEN (("Title")::text)::numeric END) = 5) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN cast(("Title") AS char) REGEXP '^ *[+-]?[0-9]+ *$' THEN cast(cast(("Title") AS char) AS decimal(65)) END) = 5) GROUP BY 1"#
+                ]],
+            ),
+            (
+                "title > 7",
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("Title")::text ~ '^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *$' THEN (("Title")::text)::numeric END) > 7) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN cast(("Title") AS char) REGEXP '^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *$' THEN (cast(("Title") AS char) + 0) END) > 7) GROUP BY 1"#
+                ]],
+            ),
+            (
+                "hidden = 0",
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN "hidden" THEN 1 WHEN NOT "hidden" THEN 0 END) = 0) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((CASE WHEN ("hidden" <> 0) THEN 1 WHEN NOT ("hidden" <> 0) THEN 0 END) = 0) GROUP BY 1"#
+                ]],
+            ),
+            (
+                "hidden = 'no'",
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ("hidden" = FALSE) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (("hidden" <> 0) = FALSE) GROUP BY 1"#
+                ]],
+            ),
             (
                 "not hidden and title like 'a_b%|'",
-                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((NOT "hidden") AND (("Title")::text COLLATE "C" LIKE 'a_b%||' ESCAPE '|')) GROUP BY 1"#]],
-                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((NOT ("hidden" <> 0)) AND (convert(cast(("Title") AS char) USING utf8mb4) COLLATE utf8mb4_bin LIKE 'a_b%||' ESCAPE '|')) GROUP BY 1"#]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((NOT "hidden") AND (("Title")::text COLLATE "C" LIKE 'a_b%||' ESCAPE '|')) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((NOT ("hidden" <> 0)) AND (convert(cast(("Title") AS char) USING utf8mb4) COLLATE utf8mb4_bin LIKE 'a_b%||' ESCAPE '|')) GROUP BY 1"#
+                ]],
             ),
             (
                 "case kind when 1 then price else null end between 1 and 2.5",
-                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) >= 1) AND ((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) <= (2.5))) GROUP BY 1"#]],
-                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) >= 1) AND ((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) <= (2.5))) GROUP BY 1"#]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) >= 1) AND ((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) <= (2.5))) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE (((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) >= 1) AND ((CASE WHEN ("kind" = 1) THEN "price" ELSE NULL END) <= (2.5))) GROUP BY 1"#
+                ]],
             ),
             (
                 "kind in (1, 2) and title is not null",
-                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind" = 1) OR ("kind" = 2)) AND (NOT ("Title" IS NULL))) GROUP BY 1"#]],
-                expect![[r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind" = 1) OR ("kind" = 2)) AND (NOT ("Title" IS NULL))) GROUP BY 1"#]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind" = 1) OR ("kind" = 2)) AND (NOT ("Title" IS NULL))) GROUP BY 1"#
+                ]],
+                expect![[
+                    r#"SELECT '' AS g, count(*) AS n FROM "shop"."likes" WHERE ((("kind" = 1) OR ("kind" = 2)) AND (NOT ("Title" IS NULL))) GROUP BY 1"#
+                ]],
             ),
         ] {
             let filter = format!("where = \"{filter}\"");
