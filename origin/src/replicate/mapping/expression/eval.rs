@@ -5,6 +5,7 @@ use super::arithmetic::{arithmetic, negate};
 use super::compare::{Truth, compare, equal, truth};
 use super::functions::{call, made, text};
 use super::{Case, Comparison, Expression, Row};
+use crate::replicate::mapping::column::Class;
 use crate::replicate::mapping::read::{Datum, Fault};
 use crate::replicate::value::Value;
 
@@ -112,7 +113,10 @@ impl Expression {
     fn eval_text<'a>(&'a self, row: &Row<'_, 'a>) -> Result<Datum<'a>, Fault> {
         match self {
             Self::Column(column) => match row.value(*column) {
-                Value::Text(text) => Ok(Datum::Text(text.into())),
+                // PostgreSQL sends `t` for what its `::text` makes `true`.
+                Value::Text(text) if row.class(*column) != Class::Bool => {
+                    Ok(Datum::Text(text.into()))
+                }
                 _ => row.datum(*column),
             },
             other => other.eval(row),

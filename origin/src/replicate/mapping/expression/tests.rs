@@ -93,6 +93,8 @@ fn values_and_operators() {
         170141183460469231731687303715884105727 + 1
         t || '-' || a
         t || n
+        b || '-' || cast(b as text)
+        b::text = 'true'
         t || 5 || true
         t + 1
         at + 1
@@ -118,6 +120,8 @@ fn values_and_operators() {
             170141183460469231731687303715884105727 + 1 => range: a calculation is out of range
             t || '-' || a => 'Text-7'
             t || n => Null
+            b || '-' || cast(b as text) => 'true-true'
+            b::text = 'true' => true
             t || 5 || true => 'Text5true'
             t + 1 => type: is "Text", which is not a number
             at + 1 => expression: a time cannot be calculated with
