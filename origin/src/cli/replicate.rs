@@ -11,8 +11,9 @@ pub const DEFAULT_MAPPING: &str = "replicate.toml";
 /// Which sources a command is about.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SourceArgs {
-    /// A source of the mapping file by name, or a URL that takes the place of its one source's:
-    /// postgres://, mysql://, mariadb:// or kafka://. Give passwords in the environment
+    /// A source of the mapping file by name, or a URL that takes the place of its one source's
+    /// (of several, of the one at that host and database): postgres://, mysql://, mariadb:// or
+    /// kafka://. Give passwords in the environment
     /// (EDGEWISE_SOURCE_<NAME>__URL): command lines can be read by every user of a machine.
     #[arg(long, global = true, value_name = "URL|NAME")]
     pub source: Option<String>,
@@ -27,6 +28,7 @@ Examples:
   edgewise replicate init --source postgres://app@db.example/shop     writes replicate.toml
   edgewise replicate check                                            says what is missing, changes nothing
   edgewise replicate                                                  copies, then follows until Ctrl-C
+  edgewise replicate --source postgres://app@db.example/shop --mapping replicate.toml
   edgewise replicate status --json
   edgewise replicate resync --table public.posts --yes
   edgewise serve --mapping replicate.toml                             serves and follows in one process

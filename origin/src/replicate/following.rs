@@ -345,6 +345,9 @@ impl Following {
                 .unwrap_or_default(),
             ..SourceConfig::default()
         };
+        if !config.url.is_empty() {
+            load::check_url(&config)?;
+        }
         if let Some(before) = followed.remove(name) {
             config = before.config;
             stop(name, before.replication).await;

@@ -178,17 +178,7 @@ pub fn resolve(mut mapping: Mapping, overrides: &Overrides) -> Result<Mapping, L
         }
     }
     match overrides.source.as_deref() {
-        Some(url) if url.contains("://") => match mapping.sources.as_mut_slice() {
-            [one] => url.clone_into(&mut one.url),
-            many => {
-                let problem = format!(
-                    "--source is a URL, but the mapping file has {} sources",
-                    many.len()
-                );
-                let remedy = format!("name one of {} with --source", known.join(", "));
-                return Err(value("the mapping file", problem, remedy));
-            }
-        },
+        Some(url) if url.contains("://") => choose_by_url(&mut mapping, url)?,
         Some(name) => {
             mapping.sources.retain(|source| source.name == name);
             if mapping.sources.is_empty() {
@@ -202,6 +192,41 @@ pub fn resolve(mut mapping: Mapping, overrides: &Overrides) -> Result<Mapping, L
     }
     validate(&mapping)?;
     Ok(mapping)
+}
+
+/// The one source there is gets the URL; of several the one that is there already.
+fn choose_by_url(mapping: &mut Mapping, url: &str) -> Result<(), LoadError> {
+    let place = |url: &str| {
+        let shown = redact::url(url);
+        let rest = shown.split_once("://").map_or("", |(_, rest)| rest);
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        place.split('?').next().unwrap_or_default().to_owned()
+    };
+    if mapping.sources.len() > 1 {
+        let names: Vec<String> = mapping.sources.iter().map(|s| s.name.clone()).collect();
+        mapping
+            .sources
+            .retain(|source| place(&source.url) == place(url));
+        if mapping.sources.len() != 1 {
+            let problem = format!(
+                "--source is a URL, but the mapping file has {} sources, {} of them there",
+                names.len(),
+                mapping.sources.len()
+            );
+            let remedy = format!(
+                "name one of {} with --source, and give its URL as EDGEWISE_SOURCE_<NAME>__URL",
+                names.join(", ")
+            );
+            return Err(value("the mapping file", problem, remedy));
+        }
+    }
+    for source in &mut mapping.sources {
+        // The same without its password: that of the environment or the file is meant.
+        if redact::without_password(&source.url) != url {
+            url.clone_into(&mut source.url);
+        }
+    }
+    Ok(())
 }
 
 fn validate(mapping: &Mapping) -> Result<(), LoadError> {
@@ -293,6 +318,11 @@ pub fn check_url(source: &SourceConfig) -> Result<(), LoadError> {
         );
         return Err(value(format!("source {name}"), problem, remedy));
     }
+    if redact::has_unescaped_login(&source.url) {
+        let problem = "its url cannot be read: the user or the password has an @, /, ? or #";
+        let remedy = "percent-encode it: @ is %40, / is %2F, ? is %3F, # is %23, % is %25";
+        return Err(value(format!("source {name}"), problem, remedy));
+    }
     Ok(())
 }
 
@@ -355,6 +385,15 @@ mod tests {
         let (one, _) = FILE.rsplit_once("[[source]]").unwrap();
         let one = loaded(one, Some("mysql://d"), &[]).unwrap();
         assert_eq!(one.sources[0].url, "mysql://d");
+        // Of several the one that is there.
+        let one = loaded(FILE, Some("postgres://me:pw@db/shop?sslmode=require"), &[]).unwrap();
+        let [source] = one.sources.as_slice() else {
+            panic!("{one:?}");
+        };
+        assert_eq!(source.url, "postgres://me:pw@db/shop?sslmode=require");
+        // A URL without its password does not take it away.
+        let one = loaded(FILE, Some("postgres://app@db/shop"), &[]).unwrap();
+        assert_eq!(one.sources[0].url, "postgres://app:s3cret@db/shop");
     }
 
     #[test]
@@ -368,6 +407,8 @@ mod tests {
                 "db:s3cret@x",
                 "EDGEWISE_SOURCE_MAIN__URL",
             ),
+            ("app:s3cret@db", "app:s3cret/s3cret@db", "%2F"),
+            ("app:s3cret@db", "app:s3cret@s3cret@db", "%40"),
             ("url = \"postgres", "url == \"postgres", "line 4"),
             ("to = \"users\"", "to = \"usres\"", "usres"),
             ("name = \"main\"", "slto = 's'", "slto"),

@@ -348,6 +348,14 @@ fn hosts(config: &tokio_postgres::Config) -> Result<Vec<(String, u16)>, PgError>
         (name, port)
     };
     let hosts: Vec<_> = config.get_hosts().iter().enumerate().map(host).collect();
+    if hosts
+        .iter()
+        .any(|(host, _)| host.contains(['@', ':']) && !host.contains("::"))
+    {
+        // It may be a part of the password, so it is not shown.
+        let problem = "the user or the password has an @ or a / that is not percent-encoded";
+        return Err(PgError::Url(problem.to_owned()));
+    }
     if hosts.is_empty() {
         return Err(PgError::Url("it names no host".to_owned()));
     }
