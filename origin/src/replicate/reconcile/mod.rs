@@ -164,7 +164,7 @@ impl Work<'_> {
         }
         if !self.command.repair.is_empty() {
             for (id, table, bound) in &tables {
-                done.repaired += self.repair_keys(&mut sql, *id, table, bound).await?;
+                self.repair_keys(&mut sql, *id, table, bound, done).await?;
             }
             return Ok(());
         }

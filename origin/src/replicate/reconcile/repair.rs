@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use super::source::{Row, Sql};
 use super::sql::Page;
-use super::{ReconcileError, Work};
+use super::{ReconcileError, Reconciled, Work, note};
 use crate::ingest::Command;
 use crate::ingest::rows::{DeadLetter, RowBatch, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::config::TableConfig;
 use crate::replicate::contract::TableQuality;
-use crate::replicate::mapping::{self, BoundTable};
+use crate::replicate::mapping::{self, BoundTable, Mapped};
 use crate::replicate::value::Value;
 use crate::store::read;
 
@@ -38,31 +38,44 @@ struct Table<'a> {
 }
 
 impl Work<'_> {
-    /// Reads the rows with the keys of the command again; returns how many keys.
+    /// Reads the rows with the keys of the command again.
     pub(super) async fn repair_keys(
         &self,
         sql: &mut Sql,
         id: TableId,
         config: &TableConfig,
         bound: &BoundTable,
-    ) -> Result<u64, ReconcileError> {
+        done: &mut Reconciled,
+    ) -> Result<(), ReconcileError> {
         let table = self.table(id, config, bound);
         let keys = &self.command.repair;
         if keys.len() > REPAIR_MAX {
             return Err(table.wrong(format!("give at most {REPAIR_MAX} keys, or --repair-all")));
         }
         for key in keys {
-            let values =
+            let texts =
                 key_values(table.bound.key_columns(), key).map_err(|reason| table.wrong(reason))?;
             let page = Page {
-                is: Some(&values),
+                is: Some(&texts),
                 ..table.page()
             };
             // A row that is gone has no columns to make a key of but those that were named.
-            let absent = table.key_row(&values);
-            table.settle(sql, &page, Some(absent)).await?;
+            let absent = table.key_row(&texts);
+            let rows = table.settle(sql, &page, Some(absent)).await?;
+            done.repaired += 1;
+            for row in &rows {
+                if let Mapped::Refused(violation) = bound.map(&values(row)) {
+                    done.repaired -= 1;
+                    let (entry, reason) = (config.entry_name(), violation.reason);
+                    let text = format!(
+                        "{entry}: the row {key} is refused and does not count: {reason}; correct \
+                         it at the source, or the mapping"
+                    );
+                    note(done, text);
+                }
+            }
         }
-        Ok(keys.len() as u64)
+        Ok(())
     }
 
     /// Reads every row of the table again, and removes what the source does not have.
