@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::config::{Mapping, SourceConfig, TableConfig};
+use super::config::{Mapping, Mode, SourceConfig, TableConfig};
 use super::redact;
 
 /// Largest mapping file, bytes.
@@ -196,12 +196,6 @@ pub fn resolve(mut mapping: Mapping, overrides: &Overrides) -> Result<Mapping, L
 
 /// The one source there is gets the URL; of several the one that is there already.
 fn choose_by_url(mapping: &mut Mapping, url: &str) -> Result<(), LoadError> {
-    let place = |url: &str| {
-        let shown = redact::url(url);
-        let rest = shown.split_once("://").map_or("", |(_, rest)| rest);
-        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        place.split('?').next().unwrap_or_default().to_owned()
-    };
     if mapping.sources.len() > 1 {
         let names: Vec<String> = mapping.sources.iter().map(|s| s.name.clone()).collect();
         mapping
@@ -245,7 +239,35 @@ fn validate(mapping: &Mapping) -> Result<(), LoadError> {
             return Err(value(object, "two sources have this name", "rename one"));
         }
     }
+    different_slots(&mapping.sources)
+}
+
+/// A slot has one reader: a second source would take its changes away or wait for ever.
+fn different_slots(sources: &[SourceConfig]) -> Result<(), LoadError> {
+    let mut slots = BTreeMap::new();
+    for source in sources {
+        if !source.url.starts_with("postgres") || source.mode == Mode::Poll {
+            continue;
+        }
+        let slot = source.slot.clone();
+        let slot = slot.unwrap_or_else(|| format!("edgewise_{}", source.name));
+        let place = place(&source.url);
+        let host = place.split('/').next().unwrap_or_default().to_owned();
+        if let Some(other) = slots.insert((host, slot.clone()), &source.name) {
+            let problem = format!("its slot {slot} is that of source {other} at the same server");
+            let remedy = "give one of them another slot = \"…\"";
+            return Err(value(format!("source {}", source.name), problem, remedy));
+        }
+    }
     Ok(())
+}
+
+/// Host, port and database of a URL.
+fn place(url: &str) -> String {
+    let shown = redact::url(url);
+    let rest = shown.split_once("://").map_or("", |(_, rest)| rest);
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    place.split('?').next().unwrap_or_default().to_owned()
 }
 
 fn validate_source(source: &SourceConfig) -> Result<(), LoadError> {
@@ -424,6 +446,23 @@ mod tests {
             assert!(error.contains(says), "{from}: {error}");
             assert!(!error.contains("s3cret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_slot_has_one_source() {
+        let two = |second: &str| {
+            let text = format!(
+                "{FILE}\n[[source]]\nname = \"two\"\nslot = \"edgewise_main\"\nurl = \"{second}\"\n\
+                 [[source.table]]\ntable = \"t\"\nto = \"users\"\nid = \"id\""
+            );
+            loaded(&text, None, &[])
+        };
+        let error = two("postgres://other:pw@db/other").unwrap_err();
+        for words in ["two", "edgewise_main", "source main"] {
+            assert!(error.contains(words), "{words} is not in {error}");
+        }
+        assert!(two("postgres://app@elsewhere/shop").is_ok());
+        assert!(two("mysql://app@db/shop").is_ok());
     }
 
     #[test]
