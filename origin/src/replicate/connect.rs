@@ -12,12 +12,24 @@ use crate::store::Store;
 
 /// Checks a source; changes nothing.
 pub(super) async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report {
-    match (Dialect::of(&config.url), config.mode) {
+    let mut report = match (Dialect::of(&config.url), config.mode) {
         (Some(Dialect::Postgres), Mode::Stream) => postgres::check(config, plans).await,
         (Some(Dialect::Mysql), Mode::Stream) => mysql::check(config, plans).await,
         (None, Mode::Stream) => kafka::check(config, plans).await,
         (_, Mode::Poll) => poll::check(config, plans).await,
+    };
+    for finding in &mut report.findings {
+        finding.fix = finding.fix.as_ref().map(|fix| named(fix, &config.name));
     }
+    report
+}
+
+/// A remedy with the name of the variable that holds the source's URL.
+pub(super) fn named(remedy: &str, source: &str) -> String {
+    remedy.replace(
+        "SOURCE_<NAME>",
+        &format!("SOURCE_{}", source.to_uppercase()),
+    )
 }
 
 /// The tables that the source's catalogue has.
@@ -64,17 +76,19 @@ pub(super) async fn sql(config: &SourceConfig) -> Result<Sql, ReconcileError> {
         source_name: config.name.clone(),
         reason,
     };
+    let said = |error: SourceError| match error.remedy() {
+        "" => refused(error.to_string()),
+        remedy => refused(format!("{error}; {}", named(remedy, &config.name))),
+    };
     match Dialect::of(&config.url) {
         Some(Dialect::Postgres) => {
             let connecting = async { postgres::client::Server::new(config)?.connect().await };
-            let client = connecting
-                .await
-                .map_err(|error| refused(SourceError::from(error).to_string()))?;
+            let client = connecting.await.map_err(|error| said(error.into()))?;
             Ok(Sql::Postgres(client))
         }
         Some(Dialect::Mysql) => {
             let session = mysql::session(config).await;
-            let session = session.map_err(|error| refused(SourceError::from(error).to_string()))?;
+            let session = session.map_err(|error| said(error.into()))?;
             Ok(Sql::Mysql(Box::new(session)))
         }
         None => Err(refused("a broker keeps no rows to compare with".to_owned())),

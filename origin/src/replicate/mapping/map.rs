@@ -24,7 +24,8 @@ pub struct Notes {
 }
 
 const WAS_NOT_SENT: &str = "reads a value that was not sent because it did not change; \
-    ALTER TABLE … REPLICA IDENTITY FULL makes the source send it";
+    make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), \
+    binlog_row_image = FULL (MySQL, MariaDB)";
 
 impl BoundTable {
     /// Maps a plan-ordered row and checks its contract.

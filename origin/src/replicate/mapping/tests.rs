@@ -199,11 +199,11 @@ fn a_row_becomes_an_item_a_patch_nothing_or_a_refusal() {
         [("user_id", Unchanged), ("tags", Unchanged), ("created_at", Unchanged)]
             {"id":"7","author":"","created_at":0,"kind":"video","duration_ms":9000,"tags":[],"region":"de","title":"Hello","link":"https://example.org/p/7"} kept 10011
         [("id", Unchanged)]
-            refused unchanged [id]: id reads a value that was not sent because it did not change; ALTER TABLE … REPLICA IDENTITY FULL makes the source send it
+            refused unchanged [id]: id reads a value that was not sent because it did not change; make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), binlog_row_image = FULL (MySQL, MariaDB)
         [("published", Unchanged)]
-            refused unchanged [where]: where reads a value that was not sent because it did not change; ALTER TABLE … REPLICA IDENTITY FULL makes the source send it
+            refused unchanged [where]: where reads a value that was not sent because it did not change; make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), binlog_row_image = FULL (MySQL, MariaDB)
         [("deleted_at", Unchanged)]
-            refused unchanged [deleted_at]: deleted (column deleted_at) reads a value that was not sent because it did not change; ALTER TABLE … REPLICA IDENTITY FULL makes the source send it
+            refused unchanged [deleted_at]: deleted (column deleted_at) reads a value that was not sent because it did not change; make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), binlog_row_image = FULL (MySQL, MariaDB)
         [("title", Null)]
             refused not_null [title]: column title is NULL, but the contract says not_null
         [("user_id", Null)]
@@ -305,8 +305,8 @@ fn rows_become_events_follows_and_users() {
         refused not_null [post_id]: item (column post_id) is NULL, but every such row needs it; correct the row or filter it with `where`
         refused not_null [type]: type is NULL, but every such row needs it; correct the row or filter it with `where`
         refused not_null [type]: type is NULL, but every such row needs it; correct the row or filter it with `where`
-        refused unchanged [type]: type reads a value that was not sent because it did not change; ALTER TABLE … REPLICA IDENTITY FULL makes the source send it
-        refused unchanged [user_id]: user (column user_id) reads a value that was not sent because it did not change; ALTER TABLE … REPLICA IDENTITY FULL makes the source send it
+        refused unchanged [type]: type reads a value that was not sent because it did not change; make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), binlog_row_image = FULL (MySQL, MariaDB)
+        refused unchanged [user_id]: user (column user_id) reads a value that was not sent because it did not change; make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), binlog_row_image = FULL (MySQL, MariaDB)
         refused not_null [at]: ts (column at) is NULL, but every such row needs it; correct the row or filter it with `where`
         refused time [at]: ts (column at) is a number, but must be a time: write epoch_ms(column) or epoch_s(column) in the mapping
         refused range [watched]: watch_ms (column watched) is -1, but must be in 0..604800000; correct the row or its unit
@@ -314,7 +314,7 @@ fn rows_become_events_follows_and_users() {
         refused range [amount]: value (column amount) is NaN, but must be a finite number; correct the row, or filter it by cast(column as text) in `where`
         Follow { user: "ann", author: "bob", since_ms: Some(1700000000000) }
         Follow { user: "ann", author: "bob", since_ms: None }
-        refused unchanged [since]: since reads a value that was not sent because it did not change; ALTER TABLE … REPLICA IDENTITY FULL makes the source send it
+        refused unchanged [since]: since reads a value that was not sent because it did not change; make the source send it: ALTER TABLE … REPLICA IDENTITY FULL (PostgreSQL), binlog_row_image = FULL (MySQL, MariaDB)
         refused id [b]: author (column b) is "", which is empty; an id has 1 to 64 bytes without control characters: map a shorter column
         User { id: "ann@example.org" }
         remove

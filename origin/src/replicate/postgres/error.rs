@@ -264,7 +264,7 @@ impl PgError {
             Self::Tls { .. } => "where the server has no TLS use sslmode=disable or turn ssl on; where its certificate \
                                  is not trusted name its root with tls.ca; verify-full needs the certificate's host name".into(),
             Self::Login { user, .. } => format!(
-                "check user and password (also PGPASSWORD) and pg_hba.conf; ALTER ROLE {user} LOGIN PASSWORD '…';"
+                "check user and password (EDGEWISE_SOURCE_<NAME>__URL, PGPASSWORD) and pg_hba.conf; ALTER ROLE {user} LOGIN PASSWORD '…';"
             ),
             Self::Database { database } => format!("check the database in the source's url; {database} is not on this server"),
             Self::Right { user, .. } => format!(

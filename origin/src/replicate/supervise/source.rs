@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::super::apply::Backoff;
 use super::super::config::SourceConfig;
+use super::super::connect::named;
 use super::super::metrics::SourceMetrics;
 use super::super::status::{Phase, StatusBoard};
 use super::prepare::prepare;
@@ -185,23 +186,24 @@ impl Source {
     }
 
     fn failed(&self, error: &SourceError, pause: Duration) {
-        self.status.failed(&error.to_string(), error.remedy(), true);
+        let remedy = named(error.remedy(), &self.config.name);
+        self.status.failed(&error.to_string(), &remedy, true);
         tracing::warn!(
             source = self.config.name,
             %error,
-            remedy = error.remedy(),
+            remedy,
             pause_ms = pause.as_millis() as u64,
             "a source failed and is connected again"
         );
     }
 
     fn gave_up(&self, error: &SourceError) {
-        self.status
-            .failed(&error.to_string(), error.remedy(), false);
+        let remedy = named(error.remedy(), &self.config.name);
+        self.status.failed(&error.to_string(), &remedy, false);
         tracing::error!(
             source = self.config.name,
             %error,
-            remedy = error.remedy(),
+            remedy,
             "a source is not followed any more until somebody acts; everything else goes on"
         );
     }
