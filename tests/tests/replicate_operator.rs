@@ -218,7 +218,9 @@ fn alone_and_beside_a_server(server: &Postgres) {
         let mut command = std::process::Command::new(places::edgewise());
         command
             .args(["replicate", "--mapping"])
-            .arg(&operator.mapping);
+            .arg(&operator.mapping)
+            // As people write it: the URL of the file's one source.
+            .args(["--source", &server.url("alone")]);
         command.arg("--data").arg(&operator.origin.data);
         command.args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
         Watched::start(&command, &operator.dir().join("follower.log"))
@@ -375,6 +377,163 @@ fn reconcile_repairs(server: &Postgres) {
     let _ = reconcile(&operator, &["--by", "table"]).succeeded();
 }
 
+/// A mapping file that changes: a source with another name, a table that left, another `where`.
+/// Each is said at start, by `status` and by `check`, and what is said puts it right.
+fn a_mapping_that_changes_is_said(server: &Postgres) {
+    let mut session = shop(server, "drifted");
+    let text = shop_mapping(server, "drifted", "");
+    let mut operator = Operator::following(&text, &[Postgres::PASSWORD]);
+    operator.catch_up(PG, &mut session);
+    operator.origin.stop();
+
+    let named = text
+        .replace("name = \"shop\"", "name = \"renamed\"")
+        .replace("slot = \"drifted\"", "slot = \"drifted_2\"");
+    operator.map(&named);
+    let said = operator.edgewise(&["replicate", "status"]).succeeded();
+    assert!(
+        said.out.contains("resync --source shop --yes"),
+        "{}",
+        said.all()
+    );
+    operator.run();
+    eventually("the log says it", Duration::from_secs(20), || {
+        let log = operator.log();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("ERROR") || line.contains("error"));
+        let mut lines = lines.filter(|line| line.contains("resync --source shop --yes"));
+        lines.next().map(drop)
+    });
+    let _ = operator.check_finds(&["shop", "drifted", "resync --source shop --yes"]);
+    let said = operator.edgewise(&["replicate", "status"]).succeeded();
+    assert!(
+        said.out.contains("resync --source shop --yes"),
+        "{}",
+        said.all()
+    );
+    let resync = ["replicate", "resync", "--source", "shop"];
+    let said = operator.edgewise(&resync);
+    assert!(
+        !said.ok && said.out.contains("not in the mapping file"),
+        "{}",
+        said.all()
+    );
+    let said = operator.edgewise(&[resync.as_slice(), &["--yes"]].concat());
+    let said = said.succeeded().out;
+    let sql = "SELECT pg_drop_replication_slot('drifted');";
+    assert!(said.contains(sql), "{said}");
+    session.sql(sql);
+    let _ = operator.check_passes();
+    operator.exact(PG, &mut session, Settled::InOrder);
+
+    // A table left, and `where` is another.
+    let (others, events) = named.rsplit_once("[[source.table]]").unwrap();
+    operator.map(&others.replace("\nid = \"id\"", "\nid = \"id\"\nwhere = \"id <> 5\""));
+    operator.follow();
+    operator.says(&[
+        "where was absent and is `id <> 5`",
+        "resync --source renamed --table",
+    ]);
+    let _ = operator.check_finds(&["public.posts->items", "resync --source renamed --table"]);
+    let _ = operator.check_finds(&["public.interactions->events", "does not have it"]);
+    operator.map(&format!("{others}[[source.table]]{events}"));
+    operator.follow();
+    let _ = operator.check_finds(&["public.posts->items"]);
+    operator.resync(Some("public.posts"));
+    operator.exact(PG, &mut session, Settled::InOrder);
+    let _ = operator.check_passes();
+}
+
+/// Names with capitals, and expressions that fail for a row in SQL where the mapping only refuses
+/// it: compared all the same.
+fn reconcile_asks_what_the_mapping_means(server: &Postgres) {
+    let mut session = shop(server, "odd");
+    session.sql(
+        "create table \"Odd\" (\"Id\" int primary key, \"Title\" text, \"Maker\" int, \"At\" timestamptz default now()); \
+         insert into \"Odd\" select i, case when i % 7 = 0 then 'x' else 'Title ' || i end, i % 5 from generate_series(1, 100) i",
+    );
+    let text = format!(
+        r#"[[source]]
+name = "shop"
+url = "{}"
+slot = "odd"
+[[source.table]]
+table = "public.Odd"
+to = "items"
+id = '"Id"'
+author = "Maker"
+title = "Title"
+created_at = "at"
+where = "Title <> 'x' and 10 / maker > 1 and maker * 2000000000 > 5"
+"#,
+        server.url("odd")
+    );
+    let mut operator = Operator::following(&text, &[Postgres::PASSWORD]);
+    operator.wait_streaming();
+    let list = ["dead-letter", "list", "--json"];
+    eventually("the rows by 0 are refused", Duration::from_secs(20), || {
+        let letters = operator.edgewise(&list).json_lines();
+        (letters.len() == 18).then_some(())
+    });
+    for by in ["table", "day", "item"] {
+        let said = operator.edgewise(&["reconcile", "--by", by]).succeeded();
+        assert!(
+            said.out.contains("68 rows, no difference"),
+            "{}",
+            said.all()
+        );
+    }
+    let repair = ["reconcile", "--table", "public.Odd", "--repair", "Id=10"];
+    let said = operator.edgewise(&repair);
+    assert!(
+        said.all().contains("division by zero") && !said.all().contains("1 rows were read"),
+        "{}",
+        said.all()
+    );
+    operator.origin.stop();
+}
+
+/// A polled watermark that no clock reaches does not hide what comes after it.
+fn a_watermark_of_infinity_is_refused(server: &Postgres) {
+    let mut session = shop(server, "infinite");
+    session.sql(
+        "alter table posts add column changed timestamptz not null default clock_timestamp(); \
+         create index on posts (changed); update posts set changed = 'infinity' where id = 7; \
+         update posts set changed = now() + interval '20 hours' where id = 8",
+    );
+    let text = shop_mapping(server, "infinite", "");
+    let start = text.find("[[source.table]]").unwrap();
+    let end = start + 1 + text[start + 1..].find("[[source.table]]").unwrap();
+    let options = "mode = \"poll\"\npoll = { every_ms = 100 }";
+    let text = text[..end]
+        .replace("slot = \"infinite\"", options)
+        .replace("\nto = ", "\nwatermark = \"changed\"\nto = ");
+    let mut operator = Operator::following(&text, &[Postgres::PASSWORD]);
+    operator.catch_up(PG, &mut session);
+    let list = ["dead-letter", "list", "--json"];
+    eventually("the row is refused", Duration::from_secs(30), || {
+        let letters = operator.edgewise(&list).json_lines();
+        let is_late = |letter: &serde_json::Value| {
+            letter.to_string().contains("id=7") && letter.to_string().contains("infinity")
+        };
+        letters.iter().any(is_late).then_some(())
+    });
+    operator.origin.stop();
+    operator.run();
+    operator.catch_up(PG, &mut session);
+    session.sql("update posts set changed = clock_timestamp() where id = 7");
+    eventually("corrected rows count", Duration::from_secs(30), || {
+        let known = |id: u32| {
+            let path = format!("/admin/v1/items/{id}");
+            operator.origin.admin("GET", &path, None).status == 200
+        };
+        ([7, 8].into_iter().all(known) && operator.edgewise(&list).json_lines().is_empty())
+            .then_some(())
+    });
+    operator.origin.stop();
+}
+
 #[test]
 fn operators_get_answers_they_can_act_on() {
     let mut config = PostgresConfig::new(Version::Pg18).with("fsync", "off");
@@ -396,5 +555,17 @@ fn operators_get_answers_they_can_act_on() {
         ),
         ("reconcile", Box::new(|| reconcile_repairs(server))),
         ("alone", Box::new(|| alone_and_beside_a_server(server))),
+        (
+            "a mapping that changes",
+            Box::new(|| a_mapping_that_changes_is_said(server)),
+        ),
+        (
+            "reconcile of odd names",
+            Box::new(|| reconcile_asks_what_the_mapping_means(server)),
+        ),
+        (
+            "a watermark of infinity",
+            Box::new(|| a_watermark_of_infinity_is_refused(server)),
+        ),
     ]);
 }
