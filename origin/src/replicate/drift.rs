@@ -74,7 +74,11 @@ pub fn report(drifts: &[Drift]) -> Report {
 /// The store cannot be read.
 pub fn find(store: &dyn Store, mapping: &Mapping) -> Result<Vec<Drift>, StoreError> {
     let snapshot = store.read()?;
-    let mut found = unmapped(&*snapshot, &mapping.mapped)?;
+    // One that comes from no file says nothing of what else is mapped.
+    let mut found = match mapping.file.as_os_str().is_empty() {
+        true => Vec::new(),
+        false => unmapped(&*snapshot, &mapping.mapped)?,
+    };
     for source in &mapping.sources {
         let known = read::tables(&*snapshot, &source.name)?;
         for table in &source.tables {
@@ -97,17 +101,13 @@ pub fn find(store: &dyn Store, mapping: &Mapping) -> Result<Vec<Drift>, StoreErr
     Ok(found)
 }
 
-/// Sources and tables whose rows count and that are not in `mapped`; none where nothing is
-/// known to be mapped.
+/// Sources and tables whose rows count and that are not in `mapped`.
 ///
 /// # Errors
 ///
 /// The store cannot be read.
 pub fn unmapped(snapshot: &dyn Snapshot, mapped: &Mapped) -> Result<Vec<Drift>, StoreError> {
     let mut found = Vec::new();
-    if mapped.is_empty() {
-        return Ok(found);
-    }
     for source in read::sources(snapshot)? {
         let Some(entries) = mapped.get(&source) else {
             found.push(source_left(snapshot, source)?);

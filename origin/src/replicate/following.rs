@@ -181,8 +181,10 @@ impl Following {
     ///
     /// Names the source that cannot be started; those before it are followed.
     pub async fn follow(&self, mapping: Mapping) -> Result<Vec<String>, FollowError> {
-        self.mapped()
-            .insert(mapping.file.clone(), mapping.mapped.clone());
+        if !mapping.file.as_os_str().is_empty() {
+            self.mapped()
+                .insert(mapping.file.clone(), mapping.mapped.clone());
+        }
         for drift in self.unmapped()? {
             let Drift {
                 source,
@@ -228,6 +230,9 @@ impl Following {
     /// What is stored and in none of the mapping files that were read.
     fn unmapped(&self) -> Result<Vec<Drift>, StoreError> {
         let mut all = Mapped::new();
+        if self.mapped().is_empty() {
+            return Ok(Vec::new());
+        }
         for (source, entries) in self.mapped().values().flatten() {
             let known = all.entry(source.clone()).or_default();
             known.extend(entries.iter().cloned());
