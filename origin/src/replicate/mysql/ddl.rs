@@ -1,8 +1,10 @@
 //! What a statement of the binlog means to the tables that are followed.
 
+use super::words::{Kind, Word, is_same};
+
 /// A statement's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Statement {
+pub(super) enum Statement {
     /// A transaction begins.
     Begin,
     /// A place in a transaction.
@@ -25,192 +27,78 @@ pub(crate) enum Statement {
     Rows,
 }
 
-/// Reads a statement's first words.
-pub(crate) fn classify(text: &str) -> Statement {
-    let words = words(text, 12);
-    let word = |index: usize| words.get(index).map_or("", |word| word.upper.as_str());
-    match word(0) {
+/// Reads a statement.
+pub(super) fn classify(words: &[Word]) -> Statement {
+    let is = |index: usize, keyword: &str| words.get(index).is_some_and(|word| word.is(keyword));
+    let Some(first) = words.first().filter(|word| word.kind == Kind::Plain) else {
+        return Statement::Harmless;
+    };
+    match first.text.to_ascii_uppercase().as_str() {
         "BEGIN" => Statement::Begin,
-        "START" if word(1) == "TRANSACTION" => Statement::Begin,
+        "START" if is(1, "TRANSACTION") => Statement::Begin,
         "COMMIT" => Statement::Commit,
-        "ROLLBACK" if words.iter().any(|word| word.upper == "TO") => Statement::RollbackTo,
+        "ROLLBACK" if words.iter().any(|word| word.is("TO")) => Statement::RollbackTo,
         "SAVEPOINT" | "RELEASE" => Statement::Savepoint,
         "ROLLBACK" => Statement::Rollback,
-        "XA" if word(1) == "ROLLBACK" => Statement::XaRollback,
-        "XA" if matches!(word(1), "START" | "BEGIN") => Statement::Begin,
-        "XA" if word(1) == "COMMIT" => Statement::Commit,
-        "TRUNCATE" => truncated(&words),
-        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" => Statement::Rows,
-        "ALTER" if removes_partition(text) => Statement::Rows,
+        "XA" if is(1, "ROLLBACK") => Statement::XaRollback,
+        "XA" if is(1, "START") || is(1, "BEGIN") => Statement::Begin,
+        "XA" if is(1, "COMMIT") => Statement::Commit,
+        "TRUNCATE" => truncated(words),
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" => Statement::Rows,
+        "ALTER" if moves_partition(words) => Statement::Rows,
         "ALTER" | "CREATE" | "DROP" | "RENAME" => Statement::Definition,
         _ => Statement::Harmless,
     }
 }
 
 fn truncated(words: &[Word]) -> Statement {
-    let names = words
-        .iter()
-        .skip(1)
-        .filter(|word| word.quoted || !matches!(word.upper.as_str(), "TABLE" | "IF" | "EXISTS"));
-    let mut names = names.map(|word| word.text.clone());
+    let is_keyword = |word: &Word| ["TABLE", "IF", "EXISTS"].iter().any(|key| word.is(key));
+    let mut names = words.iter().skip(1).filter(|word| !is_keyword(word));
     match (names.next(), names.next(), names.next()) {
-        (Some(schema), Some(dot), Some(table)) if dot == "." => {
-            Statement::Truncate(Some(schema), table)
+        (Some(schema), Some(dot), Some(table)) if dot.is(".") => {
+            Statement::Truncate(Some(schema.text.clone()), table.text.clone())
         }
-        (Some(table), ..) => Statement::Truncate(None, table),
+        (Some(table), ..) => Statement::Truncate(None, table.text.clone()),
         _ => Statement::Definition,
     }
 }
 
-/// `ALTER TABLE … TRUNCATE|DROP|EXCHANGE PARTITION` and `DISCARD|IMPORT TABLESPACE` take rows away
-/// or bring them without a row event.
-fn removes_partition(text: &str) -> bool {
-    let words = words(text, 64);
+/// `ALTER TABLE … TRUNCATE|DROP|EXCHANGE PARTITION`, `CONVERT PARTITION … TO TABLE` and back, and
+/// `DISCARD|IMPORT TABLESPACE` take rows away or bring them without a row event.
+fn moves_partition(words: &[Word]) -> bool {
+    const PAIRS: [[&str; 2]; 7] = [
+        ["TRUNCATE", "PARTITION"],
+        ["DROP", "PARTITION"],
+        ["EXCHANGE", "PARTITION"],
+        ["CONVERT", "PARTITION"],
+        ["CONVERT", "TABLE"],
+        ["DISCARD", "TABLESPACE"],
+        ["IMPORT", "TABLESPACE"],
+    ];
     words.windows(2).any(|pair| match pair {
-        [first, second] if !first.quoted && !second.quoted => matches!(
-            (first.upper.as_str(), second.upper.as_str()),
-            ("TRUNCATE" | "DROP" | "EXCHANGE", "PARTITION") | ("DISCARD" | "IMPORT", "TABLESPACE")
-        ),
+        [first, second] => PAIRS.iter().any(|[a, b]| first.is(a) && second.is(b)),
         _ => false,
     })
 }
 
-/// Whether a definition statement takes the table away as it was: dropped, replaced, or renamed
-/// without another table taking its name.
-pub(crate) fn takes_away(text: &str, schema: &str, table: &str) -> bool {
-    let words = words(text, MAX_NAME_WORDS);
-    let plain = |index: usize| {
-        let word = words.get(index).filter(|word| !word.quoted);
-        word.map_or("", |word| word.upper.as_str())
-    };
-    let is = |word: &Word, name: &str| word.text.eq_ignore_ascii_case(name);
-    match (plain(0), plain(1)) {
-        ("DROP", "DATABASE" | "SCHEMA") => words.iter().skip(2).any(|word| is(word, schema)),
-        ("DROP", "TABLE") => words.iter().skip(2).any(|word| is(word, table)),
-        ("CREATE", "OR") if plain(2) == "REPLACE" && plain(3) == "TABLE" => {
-            words.iter().skip(4).take(3).any(|word| is(word, table))
-        }
-        ("RENAME", _) => {
-            // `a TO b, c TO d`: what stands after TO (and its database) takes the name.
-            let mut taken = false;
-            let mut left = false;
-            let mut after_to = false;
-            for (index, word) in words.iter().enumerate().skip(2) {
-                if !word.quoted && word.upper == "TO" {
-                    after_to = true;
-                } else if word.text == "." || words.get(index + 1).is_some_and(|w| w.text == ".") {
-                    // A dot, or the database before it.
-                } else {
-                    taken |= after_to && is(word, table);
-                    left |= !after_to && is(word, table);
-                    after_to = false;
-                }
-            }
-            left && !taken
-        }
-        _ => false,
-    }
-}
-
-/// Words of a statement that names tables.
-const MAX_NAME_WORDS: usize = 4_096;
-
 /// Whether a statement names a table (as a word, whatever the case).
-pub(crate) fn names(text: &str, table: &str) -> bool {
-    words(text, usize::MAX)
-        .iter()
-        .any(|word| word.text.eq_ignore_ascii_case(table))
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Word {
-    text: String,
-    upper: String,
-    quoted: bool,
-}
-
-/// The first words of a statement: identifiers (also quoted) and dots; comments are passed over,
-/// but what stands in executable comments (`/*!50001 … */`) counts.
-fn words(text: &str, most: usize) -> Vec<Word> {
-    let mut words = Vec::new();
-    let mut rest = text;
-    while words.len() < most {
-        rest = rest.trim_start();
-        let Some(first) = rest.chars().next() else {
-            break;
-        };
-        if let Some(after) = rest
-            .strip_prefix("/*!")
-            .or_else(|| rest.strip_prefix("/*M!"))
-        {
-            rest = after.trim_start_matches(|char: char| char.is_ascii_digit());
-        } else if let Some(after) = rest.strip_prefix("/*") {
-            rest = after.split_once("*/").map_or("", |(_, after)| after);
-        } else if first == '#' || rest.starts_with("-- ") {
-            rest = rest.split_once('\n').map_or("", |(_, after)| after);
-        } else if let '`' | '"' | '\'' = first {
-            let (inner, after) = quoted(rest, first);
-            words.push(Word {
-                upper: inner.to_uppercase(),
-                text: inner,
-                quoted: true,
-            });
-            rest = after;
-        } else if is_word(first) {
-            let end = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
-            let (inner, after) = rest.split_at(end);
-            let text = inner.to_owned();
-            words.push(Word {
-                upper: text.to_uppercase(),
-                text,
-                quoted: false,
-            });
-            rest = after;
-        } else {
-            if first == '.' {
-                words.push(Word {
-                    text: ".".into(),
-                    upper: ".".into(),
-                    quoted: false,
-                });
-            }
-            rest = rest.strip_prefix(first).unwrap_or_default();
-        }
-    }
-    words
-}
-
-fn is_word(char: char) -> bool {
-    char.is_alphanumeric() || char == '_' || char == '$'
-}
-
-/// The text between quotes (doubled ones stand for themselves) and what follows.
-fn quoted(rest: &str, quote: char) -> (String, &str) {
-    let mut inner = String::new();
-    let mut chars = rest.char_indices().skip(1).peekable();
-    while let Some((at, char)) = chars.next() {
-        if char == '\\' && quote != '`' {
-            inner.extend(chars.next().map(|(_, char)| char));
-        } else if char != quote {
-            inner.push(char);
-        } else if chars.peek().is_some_and(|(_, next)| *next == quote) {
-            chars.next();
-            inner.push(quote);
-        } else {
-            return (inner, rest.get(at + char.len_utf8()..).unwrap_or_default());
-        }
-    }
-    (inner, "")
+pub(super) fn names(words: &[Word], table: &str) -> bool {
+    words.iter().any(|word| is_same(&word.text, table))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replicate::mysql::words::{Escapes, Words};
     use proptest::prelude::*;
+
+    fn words(text: &str) -> Vec<Word> {
+        Words::of(text, Escapes::Backslash).collect()
+    }
 
     #[track_caller]
     fn check(text: &str, statement: Statement) {
-        assert_eq!(classify(text), statement, "{text}");
+        assert_eq!(classify(&words(text)), statement, "{text}");
     }
 
     #[test]
@@ -240,41 +128,32 @@ mod tests {
             "DROP TABLE IF EXISTS `posts` /* generated by server */",
             Statement::Definition,
         );
+        check(
+            "ALTER TABLE p CONVERT TABLE posts TO PARTITION p1",
+            Statement::Rows,
+        );
         check("insert into posts values (1)", Statement::Rows);
+        check("WITH x AS (SELECT 1) DELETE FROM posts", Statement::Rows);
         check("XA ROLLBACK 'a'", Statement::XaRollback);
         check("GRANT ALL ON *.* TO x", Statement::Harmless);
         check("", Statement::Harmless);
     }
 
     #[test]
-    fn a_table_that_goes_is_told_from_one_that_is_swapped() {
-        let gone = |text: &str| takes_away(text, "shop", "posts");
-        assert!(gone("DROP TABLE IF EXISTS `shop`.`posts`,`x`"));
-        assert!(gone("drop database shop"));
-        assert!(gone("RENAME TABLE posts TO old"));
-        assert!(gone("RENAME TABLE `shop`.`posts` TO `shop`.`old`, a TO b"));
-        assert!(gone("CREATE OR REPLACE TABLE posts (id int)"));
-        assert!(!gone(
-            "RENAME TABLE `posts` TO `_posts_old`, `_posts_new` TO `posts`"
-        ));
-        assert!(!gone("RENAME TABLE a TO posts_b"));
-        assert!(!gone("DROP TEMPORARY TABLE posts"));
-        assert!(!gone("ALTER TABLE posts DROP COLUMN x"));
-        assert!(!gone("DROP TABLE posts_old"));
-    }
-
-    #[test]
     fn a_table_is_named_as_a_word_only() {
-        assert!(names("ALTER TABLE `shop`.`Posts` ADD x int", "posts"));
-        assert!(names("drop table a, posts", "posts"));
-        assert!(!names("ALTER TABLE posts_old ADD x int", "posts"));
+        assert!(names(
+            &words("ALTER TABLE `shop`.`Posts` ADD x int"),
+            "posts"
+        ));
+        assert!(names(&words("drop table a, posts"), "posts"));
+        assert!(!names(&words("ALTER TABLE posts_old ADD x int"), "posts"));
     }
 
     proptest! {
         #[test]
         fn noise_never_panics(text in ".{0,80}") {
-            let _ = classify(&text);
-            let _ = names(&text, "posts");
+            let _ = classify(&words(&text));
+            let _ = names(&words(&text), "posts");
         }
     }
 }

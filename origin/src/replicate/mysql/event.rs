@@ -1,6 +1,7 @@
 //! The binlog events that matter here, parsed from their bodies (header and checksum are off).
 
 use super::wire::{Cursor, Malformed};
+use super::words::{Escapes, Word, Words};
 
 /// Event types, as the header's type byte gives them.
 pub(crate) mod kind {
@@ -270,25 +271,79 @@ pub(crate) struct Query {
     pub(crate) schema: String,
     /// Its text.
     pub(crate) text: String,
+    /// The session's `sql_mode`, as bits.
+    pub(crate) sql_mode: u64,
+}
+
+/// Bits of `sql_mode`.
+mod mode {
+    pub(super) const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
+    pub(super) const STRICT_TRANS_TABLES: u64 = 1 << 21;
+    pub(super) const STRICT_ALL_TABLES: u64 = 1 << 22;
+}
+
+/// Which form a statement's event has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueryForm {
+    /// As it was sent.
+    Plain,
+    /// MariaDB's compressed form.
+    Compressed,
+    /// `LOAD DATA`, with what it says of its file.
+    Load,
 }
 
 impl Query {
-    /// Parses a QUERY event's body.
-    pub(crate) fn parse(body: &[u8], compressed: bool) -> Result<Self, Malformed> {
+    /// Parses the body of an event with a statement.
+    pub(crate) fn parse(body: &[u8], form: QueryForm) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(body, "statement");
         cursor.take(8)?;
         let schema_len = usize::from(cursor.u8()?);
         cursor.take(2)?;
         let status_len = cursor.little(2)? as usize;
-        cursor.take(status_len)?;
+        if form == QueryForm::Load {
+            cursor.take(13)?;
+        }
+        let sql_mode = sql_mode(cursor.take(status_len)?);
         let schema = String::from_utf8_lossy(cursor.take(schema_len)?).into_owned();
         cursor.take(1)?;
-        let text = if compressed {
-            String::from_utf8_lossy(&unpack(cursor.rest())?).into_owned()
-        } else {
-            String::from_utf8_lossy(cursor.rest()).into_owned()
+        let text = match form {
+            QueryForm::Compressed => String::from_utf8_lossy(&unpack(cursor.rest())?).into_owned(),
+            _ => String::from_utf8_lossy(cursor.rest()).into_owned(),
         };
-        Ok(Self { schema, text })
+        Ok(Self {
+            schema,
+            text,
+            sql_mode,
+        })
+    }
+
+    /// Its words.
+    pub(super) fn words(&self) -> Vec<Word> {
+        let escapes = if self.sql_mode & mode::NO_BACKSLASH_ESCAPES == 0 {
+            Escapes::Backslash
+        } else {
+            Escapes::Doubled
+        };
+        Words::of(&self.text, escapes).collect()
+    }
+
+    /// Whether the server refused values that do not fit.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.sql_mode & (mode::STRICT_TRANS_TABLES | mode::STRICT_ALL_TABLES) != 0
+    }
+}
+
+/// The session's mode, which stands before the variables of unknown length; 0 where it is not
+/// said.
+fn sql_mode(status: &[u8]) -> u64 {
+    let mut cursor = Cursor::new(status, "status");
+    loop {
+        match cursor.u8() {
+            Ok(0) if cursor.take(4).is_ok() => {}
+            Ok(1) => return cursor.little(8).unwrap_or_default(),
+            _ => return 0,
+        }
     }
 }
 
@@ -347,6 +402,21 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_tells_its_database_and_mode() {
+        let mut body = vec![0; 8];
+        body.extend([4, 0, 0, 14, 0]); // database of 4 bytes, 14 bytes of variables
+        body.extend([0, 0, 0, 0, 0, 1, 0, 0, 0x30, 0, 0, 0, 0, 0]);
+        body.extend(b"shop\0SELECT '\\'");
+        let query = Query::parse(&body, QueryForm::Plain).unwrap();
+        assert_eq!((query.schema.as_str(), query.sql_mode), ("shop", 0x30_0000));
+        assert!(query.is_strict());
+        assert_eq!(query.words()[1].text, "\\", "a backslash is itself");
+        let mut load = body.clone();
+        load.splice(13..13, [b'\''; 13]);
+        assert_eq!(Query::parse(&load, QueryForm::Load).unwrap(), query);
+    }
+
+    #[test]
     fn a_packed_part_is_unpacked_and_checked() {
         let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut packer, &[7; 300]).unwrap();
@@ -371,8 +441,9 @@ mod tests {
         #[test]
         fn noise_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = TableMap::parse(&body);
-            let _ = Query::parse(&body, false);
-            let _ = Query::parse(&body, true);
+            for form in [QueryForm::Plain, QueryForm::Compressed, QueryForm::Load] {
+                let _ = Query::parse(&body, form);
+            }
             let _ = unpack(&body);
             let _ = rotate(&body);
             let _ = gtid(&body);

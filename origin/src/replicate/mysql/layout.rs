@@ -326,7 +326,7 @@ pub(crate) fn unreadable(info: &ColumnInfo) -> Option<String> {
 
 impl ColumnInfo {
     /// A column that only events of the past have.
-    fn gone(name: &str) -> Self {
+    pub(super) fn gone(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             data_type: String::new(),

@@ -34,6 +34,7 @@ impl Stream<'_> {
             return Ok(Known::Ignored);
         };
         let mut fitted = Fitted::No("its columns may have changed".to_owned());
+        let mut unlike = Vec::new();
         if !table.is_stale {
             fitted = table.fit(map, name, now_ms);
         }
@@ -44,6 +45,7 @@ impl Stream<'_> {
             };
             let before = std::mem::take(&mut table.known);
             table.learn(&read);
+            unlike = table.unlike(&before);
             fitted = table.fit(map, name, now_ms);
             if let Fitted::No(_) = &fitted
                 && let Some(columns) = layout::between(map, &before, &table.known)
@@ -64,7 +66,7 @@ impl Stream<'_> {
                 Ok(Known::Ignored)
             }
             Fitted::Yes(layout, refused) => {
-                for (entry, reason) in refused {
+                for (entry, reason) in unlike.into_iter().chain(refused) {
                     self.stop_entry(index, entry, &reason).await;
                 }
                 self.keep_schema(index).await;
@@ -112,17 +114,21 @@ impl Stream<'_> {
         if entry.stopped.is_some() {
             return;
         }
-        entry.stopped = Some(reason.to_owned());
+        let reason = format!(
+            "{reason}; correct the mapping where it does not fit any more, then run `edgewise \
+             replicate resync --table {}`",
+            entry.plan.table()
+        );
+        entry.stopped = Some(reason.clone());
         let name = entry.plan.name().to_owned();
         let source = &self.context.config.name;
         tracing::error!(
             source,
             table = name,
             reason,
-            "table stopped: its rows are not followed any more; correct the mapping, then run \
-             `edgewise replicate resync --table`"
+            "table stopped: its rows are not followed any more"
         );
-        self.context.status.table_stopped(&name, reason);
+        self.context.status.table_stopped(&name, &reason);
         let to = Some(reason.as_bytes().to_vec());
         let checkpoint = super::stopped_checkpoint(&name);
         self.applier

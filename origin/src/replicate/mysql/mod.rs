@@ -9,8 +9,10 @@ pub(crate) mod catalog;
 mod check;
 mod checksum;
 pub(crate) mod client;
+mod column_type;
 mod ddl;
 mod decode;
+mod definition;
 mod dump;
 mod error;
 mod event;
@@ -28,6 +30,7 @@ mod statements;
 mod stream;
 mod tables;
 mod wire;
+mod words;
 
 pub use check::{check, describe};
 pub use error::MysqlError;

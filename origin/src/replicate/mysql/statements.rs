@@ -1,16 +1,21 @@
 //! Statements of the binlog: transactions' ends, truncations, definitions, and what changes rows
 //! without saying which.
 
+use super::catalog::TableName;
 use super::ddl::{self, Statement};
+use super::definition::{self, Definition, Moved, Named};
 use super::event::Query;
 use super::gtid::GtidSet;
 use super::stream::{Step, Stream, Transaction};
+use super::tables::Followed;
+use super::words::{Word, is_same};
 use crate::replicate::supervise::SourceError;
 use std::sync::Arc;
 
 impl Stream<'_> {
     pub(super) async fn query(&mut self, query: &Query, commit: Step) -> Result<Step, SourceError> {
-        match ddl::classify(&query.text) {
+        let words = query.words();
+        match ddl::classify(&words) {
             Statement::Begin => {
                 if self.transaction.is_none() {
                     self.transaction = Some(Transaction {
@@ -34,9 +39,9 @@ impl Stream<'_> {
                 };
                 self.truncate(&schema, &table, end).await?;
             }
-            Statement::Definition => self.definition(query).await?,
+            Statement::Definition => self.definition(query, &words).await,
             Statement::Rows => {
-                self.statement_rows(&query.text).await?;
+                self.statement_rows(query, &words).await;
                 // Inside a transaction its end follows; a definition stands alone.
                 if self.transaction.as_ref().is_some_and(|t| t.events > 0) {
                     return Ok(Step::Done);
@@ -51,7 +56,7 @@ impl Stream<'_> {
     /// transactions, or a prepared XA transaction. Which ones cannot be told.
     pub(super) async fn rolled_back(&mut self, query: &Query) -> Result<(), SourceError> {
         let reason = format!("`{}` undid changes that were applied", cut(&query.text));
-        let touched = match ddl::classify(&query.text) {
+        let touched = match ddl::classify(&query.words()) {
             Statement::XaRollback => (0..self.tables.followed.len()).collect(),
             _ => self
                 .transaction
@@ -106,49 +111,83 @@ impl Stream<'_> {
         set
     }
 
-    /// Tables may have changed: what is named is looked up again when its next rows come.
-    pub(super) async fn definition(&mut self, query: &Query) -> Result<(), SourceError> {
+    /// Tables may have changed: what is named is looked up again when its next rows come, and
+    /// whose rows may now be others than their events told stops.
+    pub(super) async fn definition(&mut self, query: &Query, words: &[Word]) {
         self.tables.forget_maps();
+        let definition = definition::read(words);
         for index in 0..self.tables.followed.len() {
             let Some(table) = self.tables.followed.get_mut(index) else {
                 continue;
             };
-            let name = table.name.clone();
-            let takes_away = ddl::takes_away(&query.text, &name.schema, &name.table);
-            if !takes_away && !ddl::names(&query.text, &name.table) {
-                continue;
-            }
-            table.is_stale = true;
-            if takes_away && self.is_of(query, index) {
-                let reason = format!("`{}` took the table away", cut(&query.text));
-                self.stop_table(index, &reason).await;
+            table.is_stale |= ddl::names(words, &table.name.table);
+            let table = self.tables.followed.get(index);
+            let stops = table.map(|table| table.stops(query, words, &definition));
+            for (entry, what) in stops.unwrap_or_default() {
+                let reason = format!("`{}` {what}", cut(&query.text));
+                self.stop_entry(index, entry, &reason).await;
             }
         }
-        Ok(())
-    }
-
-    /// Whether a statement that names the table means that of its database.
-    pub(super) fn is_of(&self, query: &Query, index: usize) -> bool {
-        self.tables.followed.get(index).is_some_and(|table| {
-            let schema = &table.name.schema;
-            query.schema.eq_ignore_ascii_case(schema) || ddl::names(&query.text, schema)
-        })
     }
 
     /// A statement changed rows without telling which.
-    pub(super) async fn statement_rows(&mut self, text: &str) -> Result<(), SourceError> {
+    pub(super) async fn statement_rows(&mut self, query: &Query, words: &[Word]) {
         for index in 0..self.tables.followed.len() {
             let named = self.tables.followed.get(index);
-            if named.is_some_and(|table| ddl::names(text, &table.name.table)) {
+            if named.is_some_and(|table| ddl::names(words, &table.name.table)) {
                 let reason = format!(
                     "`{}` changed rows without row events (see that every session has \
                      binlog_format = ROW)",
-                    cut(text)
+                    cut(&query.text)
                 );
                 self.stop_table(index, &reason).await;
             }
         }
-        Ok(())
+    }
+}
+
+impl Followed {
+    /// The entries that a definition statement stops, and what it did to them, in words that
+    /// follow it.
+    fn stops(&self, query: &Query, words: &[Word], read: &Definition) -> Vec<(usize, String)> {
+        let TableName { schema, table } = &self.name;
+        let is_this = |named: &Named| named.is(&query.schema, schema, table);
+        let whole = if read.is_unclear && ddl::names(words, table) {
+            Some("cannot be read, so that the table may be another")
+        } else if read
+            .database
+            .as_ref()
+            .is_some_and(|name| is_same(name, schema))
+        {
+            Some(Moved::Dropped.words())
+        } else {
+            let mut moved = read.moved.iter();
+            let moved = moved.find(|(named, _)| is_this(named));
+            moved.map(|(_, moved)| moved.words())
+        };
+        let entries = self.entries.iter().enumerate();
+        if let Some(what) = whole {
+            return entries.map(|(index, _)| (index, what.to_owned())).collect();
+        }
+        let Some((_, changes)) = read.altered.as_ref().filter(|(named, _)| is_this(named)) else {
+            return Vec::new();
+        };
+        // IGNORE (MariaDB) does without strict mode, whatever the session has.
+        let is_strict = query.is_strict() && !words.iter().take(3).any(|word| word.is("IGNORE"));
+        entries
+            .filter_map(|(index, entry)| {
+                let mut changes = changes.iter();
+                let what = changes.find_map(|change| {
+                    change.harms(
+                        &entry.reads,
+                        entry.is_by_primary_key(),
+                        &self.known,
+                        is_strict,
+                    )
+                });
+                Some((index, what?))
+            })
+            .collect()
     }
 }
 

@@ -4,7 +4,7 @@ use super::checksum::is_intact;
 use super::client::{Client, Target};
 use super::dump::{self, DumpError, Request};
 use super::error::MysqlError;
-use super::event::{self, Query, kind};
+use super::event::{self, Query, QueryForm, kind};
 use super::gtid::GtidSet;
 use super::position::{BinlogPosition, File, Identity};
 use super::rows::{self, Skip};
@@ -236,8 +236,11 @@ impl<'c> Stream<'c> {
                 self.begin(event_type, body)?
             }
             kind::QUERY | kind::QUERY_COMPRESSED => {
-                let query = Query::parse(body, event_type == kind::QUERY_COMPRESSED);
-                let query = query.map_err(|error| self.malformed(error))?;
+                let form = match event_type {
+                    kind::QUERY => QueryForm::Plain,
+                    _ => QueryForm::Compressed,
+                };
+                let query = Query::parse(body, form).map_err(|error| self.malformed(error))?;
                 return self.query(&query, commit).await;
             }
             kind::XA_PREPARE => return Ok(commit),
@@ -245,8 +248,9 @@ impl<'c> Stream<'c> {
             kind::FORMAT_DESCRIPTION => self.file_begins(header.timestamp()).await?,
             kind::TRANSACTION_PAYLOAD => self.payload_end = Some(end),
             kind::EXECUTE_LOAD_QUERY => {
-                let text = String::from_utf8_lossy(body).into_owned();
-                self.statement_rows(&text).await?;
+                let query = Query::parse(body, QueryForm::Load);
+                let query = query.map_err(|error| self.malformed(error))?;
+                self.statement_rows(&query, &query.words()).await;
             }
             kind::PARTIAL_UPDATE_ROWS | kind::GTID_TAGGED => {
                 return Err(self.unsupported(event_type));

@@ -2,6 +2,7 @@
 //! they are stopped.
 
 use super::catalog::{ColumnInfo, Table, TableName};
+use super::column_type::ColumnType;
 use super::decode::Slot;
 use super::event::TableMap;
 use super::layout;
@@ -26,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) stopped: Option<String>,
     /// As it was bound last.
     bound: Option<BoundTable>,
+    /// The columns that it reads, by their names in the table.
+    pub(crate) reads: Vec<String>,
 }
 
 /// A table of the source with the entries that read it.
@@ -76,6 +79,7 @@ impl Tables {
             quality: None,
             stopped: None,
             bound: None,
+            reads: Vec::new(),
         };
         match self.followed.iter_mut().find(|table| table.name == name) {
             Some(table) => table.entries.push(entry),
@@ -145,6 +149,34 @@ impl Followed {
         self.is_stale = false;
     }
 
+    /// The entries whose columns are not as they were, so that rows may have other values than
+    /// their events told, though no statement said so (`sql_log_bin = 0`).
+    pub(crate) fn unlike(&self, before: &[ColumnInfo]) -> Vec<(usize, String)> {
+        let is_key = |columns: &[ColumnInfo], name: &String| {
+            let mut columns = columns.iter();
+            columns.any(|column| column.name == *name && column.is_key)
+        };
+        let reason = |entry: &Entry| {
+            let mut known = self.known.iter().filter(|c| entry.reads.contains(&c.name));
+            let changed = known.find_map(|now| {
+                let was = before.iter().find(|was| was.name == now.name)?;
+                let is_kept = ColumnType::of(now).is_some_and(|now| now.keeps(was, true));
+                (!is_kept).then(|| {
+                    let (name, was, now) = (&now.name, &was.column_type, &now.column_type);
+                    format!("column {name} was {was}, now {now}: rows may have other values")
+                })
+            });
+            let mut reads = entry.reads.iter();
+            let other_key = entry.is_by_primary_key()
+                && reads.any(|name| is_key(before, name) != is_key(&self.known, name));
+            changed.or_else(|| other_key.then(|| "its primary key is another one now".to_owned()))
+        };
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter_map(|(index, entry)| Some((index, reason(entry)?)))
+            .collect()
+    }
+
     /// The last entry that reads rows of this layout.
     pub(crate) fn last_followed(&self, layout: &Layout) -> usize {
         let bound = self.entries.iter().zip(&layout.bound);
@@ -196,6 +228,11 @@ impl Followed {
 }
 
 impl Entry {
+    /// Whether its rows are told apart by the table's primary key, whatever that is.
+    pub(crate) fn is_by_primary_key(&self) -> bool {
+        self.plan.key_columns().is_empty()
+    }
+
     /// Binds the plan to columns; an error without a reason is one that is stopped already.
     pub(crate) fn bind(
         &mut self,
@@ -233,6 +270,11 @@ impl Entry {
         if self.quality.is_none() {
             self.quality = Some(TableQuality::new(source, &bound, now_ms));
         }
+        let names = bound
+            .sources()
+            .iter()
+            .filter_map(|index| columns.get(*index));
+        self.reads = names.map(|info| info.name.clone()).collect();
         self.bound = Some(bound.clone());
         Ok(bound)
     }
