@@ -99,6 +99,9 @@ pub(crate) fn plain<'a>(value: &'a Sql, info: &ColumnInfo) -> Value<'a> {
                 .fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
         ),
         Sql::Bytes(bytes) if is_binary(info) => Value::Bytes(bytes),
+        Sql::Bytes(bytes) if info.data_type == "decimal" => {
+            std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), |text| Value::Text(digits(text)))
+        }
         Sql::Bytes(bytes) => std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text),
         Sql::Date(year, month, day, hour, minute, second, micros) => {
             let day = [u64::from(*year), u64::from(*month), u64::from(*day)];
@@ -110,6 +113,19 @@ pub(crate) fn plain<'a>(value: &'a Sql, info: &ColumnInfo) -> Value<'a> {
     }
 }
 
+/// ZEROFILL shows a decimal with zeros before it, which the binlog's value does not have.
+fn digits(text: &str) -> &str {
+    let filled = text.bytes().take_while(|byte| *byte == b'0').count();
+    let is_digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    // A zero that stands alone before the point, or is the number, stays.
+    let zeros = if is_digit(filled) {
+        filled
+    } else {
+        filled.saturating_sub(1)
+    };
+    text.get(zeros..).unwrap_or(text)
+}
+
 fn is_binary(info: &ColumnInfo) -> bool {
     matches!(info.data_type.as_str(), "binary" | "varbinary") || info.data_type.ends_with("blob")
 }
@@ -117,6 +133,26 @@ fn is_binary(info: &ColumnInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decimal_is_as_the_binlog_has_it() {
+        let info = ColumnInfo {
+            data_type: "decimal".to_owned(),
+            ..ColumnInfo::gone("price")
+        };
+        for (shown, value) in [
+            ("001.50", "1.50"),
+            ("000.50", "0.50"),
+            ("00000", "0"),
+            ("00010", "10"),
+            ("0.00", "0.00"),
+            ("-0.50", "-0.50"),
+            ("12.30", "12.30"),
+        ] {
+            let sql = Sql::Bytes(shown.as_bytes().to_vec());
+            assert_eq!(plain(&sql, &info), Value::Text(value), "{shown}");
+        }
+    }
 
     #[test]
     fn a_page_begins_after_the_last_key() {
