@@ -29,4 +29,5 @@ pub mod resync;
 mod simulation;
 pub mod status;
 pub mod supervise;
+mod unsent;
 pub mod value;

@@ -8,12 +8,18 @@ use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, StoredKey, Table
 use crate::replicate::config::{Format, POSITION_COLUMN, Target};
 use crate::replicate::contract::TableQuality;
 use crate::replicate::mapping::{self, BoundTable, Column, NO_ROW, TablePlan};
+use crate::replicate::unsent;
 use crate::replicate::value::Value;
 
 /// Bytes of a message at most; a larger one is a dead letter.
 pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a refused message that its dead letter keeps; a longer one cannot be replayed.
 const LETTER_BYTES_MAX: usize = 16 << 10;
+
+/// What helps where a message leaves out a value that did not change.
+const WHOLE_ROWS: &str = "let the messages carry every mapped column of a row: Debezium has them \
+    where its database sends whole rows (MySQL and MariaDB: binlog_row_image = FULL, PostgreSQL: \
+    REPLICA IDENTITY FULL)";
 
 /// Why a message without a key is refused before any had one.
 const NO_KEY: &str = "the message has no key that names the row's key columns, and none before it \
@@ -269,14 +275,16 @@ impl Topic {
                         out.push((removal(entry.table, key), None));
                     }
                     let at_ms = change.source_ms.unwrap_or(now.wall_ms);
-                    out.push(mapping::deliver(
+                    let mut put = mapping::deliver(
                         &bound.bound,
                         entry.table,
                         &values,
                         &position,
                         &mut bound.quality,
                         at_ms.min(now.wall_ms),
-                    ));
+                    );
+                    unsent::advise(&mut put, WHOLE_ROWS);
+                    out.push(put);
                 }
             }
             Op::Delete { before } => {

@@ -6,10 +6,12 @@ use super::event::{self, Rows, RowsFormat, RowsKind};
 use super::position::{BinlogPosition, File};
 use super::tables::{Entry, Followed, Layout};
 use super::wire::Cursor;
-use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp};
+use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::apply::Applier;
+use crate::replicate::contract::TableQuality;
 use crate::replicate::mapping::{self, BoundTable};
 use crate::replicate::supervise::SourceError;
+use crate::replicate::unsent;
 use crate::replicate::value::Value;
 use std::sync::Arc;
 
@@ -139,6 +141,24 @@ fn gather<'i>(bound: &'i BoundTable, image: &'i Image<'_>) -> impl Iterator<Item
 
 type Put = (RowChange, Option<DeadLetter>);
 
+/// Where a value was not sent.
+const WHOLE_ROWS: &str = "SET GLOBAL binlog_row_image = FULL makes the server send it (in its \
+    configuration too; sessions that are open keep what they have)";
+
+/// A row that is there.
+fn put(
+    bound: &BoundTable,
+    table: TableId,
+    row: &[Value<'_>],
+    position: &BinlogPosition,
+    quality: &mut TableQuality,
+    at_ms: i64,
+) -> Put {
+    let mut put = mapping::deliver(bound, table, row, position, quality, at_ms);
+    unsent::advise(&mut put, WHOLE_ROWS);
+    put
+}
+
 /// What an image, or a pair of images, does: a row that goes and a row that is there.
 fn changes(
     entry: &mut Entry,
@@ -158,12 +178,8 @@ fn changes(
         return (bound.key(&row).ok(), None);
     }
     if kind == RowsKind::Write {
-        return (
-            None,
-            Some(mapping::deliver(
-                bound, entry.id, &row, position, quality, at_ms,
-            )),
-        );
+        let put = put(bound, entry.id, &row, position, quality, at_ms);
+        return (None, Some(put));
     }
     // What the new image does not have is as it was.
     let merged = gather(bound, second).zip(&row);
@@ -177,6 +193,57 @@ fn changes(
         })
         .collect();
     let old = bound.key(&row).ok();
-    let put = mapping::deliver(bound, entry.id, &merged, position, quality, at_ms);
+    let put = put(bound, entry.id, &merged, position, quality, at_ms);
     (old.filter(|key| *key != put.0.key), Some(put))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicate::mapping::{Column, TablePlan};
+    use crate::replicate::mysql::position::Identity;
+
+    #[test]
+    fn a_value_that_was_not_sent_is_refused_with_what_helps() {
+        let entry =
+            "table = 't'\nto = 'events'\ntype = \"'like'\"\nuser = 'u'\nitem = 'p'\nts = 'at'";
+        let plan = TablePlan::compile(&toml::from_str(entry).expect("an entry")).expect("a plan");
+        let column = |name: &str, type_name: &str| Column {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            is_key: name == "id",
+            nullable: Some(false),
+        };
+        let columns = [
+            column("id", "bigint"),
+            column("u", "bigint"),
+            column("p", "bigint"),
+            column("at", "datetime"),
+        ];
+        let bound = plan.bind(&columns).expect("it fits");
+        let row: Vec<Value<'_>> = bound
+            .columns()
+            .iter()
+            .map(|name| match name.as_str() {
+                "u" => Value::Unchanged,
+                "at" => Value::Time(1_700_000_000_000_000),
+                _ => Value::Int(7),
+            })
+            .collect();
+        let file = File {
+            identity: Identity {
+                uuid: String::new(),
+                server_id: 1,
+            },
+            name: "binlog.000001".to_owned(),
+            created: 0,
+        };
+        let position = BinlogPosition::committed(Arc::new(file), 4, None);
+        let mut quality = TableQuality::new("main", &bound, 0);
+        let (_, letter) = put(&bound, TableId(1), &row, &position, &mut quality, 0);
+        let reason = letter.expect("it is refused").reason;
+        assert!(reason.starts_with("unchanged: user"), "{reason}");
+        assert!(reason.contains("binlog_row_image = FULL"), "{reason}");
+        assert!(!reason.contains("REPLICA IDENTITY"), "{reason}");
+    }
 }

@@ -99,6 +99,20 @@ fn rows_are_put_removed_and_refused_under_the_key_of_the_message() {
 }
 
 #[test]
+fn a_value_that_was_not_sent_is_refused_with_what_helps() {
+    let mut topic = topic(&[LIKES]);
+    let json = r#"{"op":"u","after":{"id":7,"user_id":"__debezium_unavailable_value","post_id":"p","at":1700000000000}}"#;
+    let (changes, _) = read(&mut topic, r#"{"id":7}"#, Some(json)).expect("an update");
+    let [(_, Some(letter))] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    let reason = &letter.reason;
+    assert!(reason.starts_with("unchanged: user"), "{reason}");
+    assert!(reason.contains("let the messages carry"), "{reason}");
+    assert!(!reason.contains("ALTER TABLE"), "{reason}");
+}
+
+#[test]
 fn a_row_whose_mapped_key_changes_leaves_the_old_one() {
     let entry = format!("{LIKES}\nkey = ['user_id', 'post_id']");
     let mut topic = topic(&[&entry]);
