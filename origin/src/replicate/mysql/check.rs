@@ -31,7 +31,12 @@ pub async fn check(config: &SourceConfig, plans: &[TablePlan]) -> Report {
             MysqlError::Table { table, .. } => format!("table {table}"),
             _ => "server".to_owned(),
         };
-        report.error(object, error.to_string(), "");
+        let remedy = match &error {
+            // Its message has it already.
+            MysqlError::Table { .. } => String::new(),
+            error => error.remedy(),
+        };
+        report.error(object, error.to_string(), remedy);
     }
     report
 }

@@ -47,7 +47,7 @@ pub enum MysqlError {
     )]
     Privilege(String),
     /// The server does not write a row binlog.
-    #[error("server {host} cannot be followed: {problem}; {remedy}")]
+    #[error("server {host} cannot be followed: {problem}")]
     Setting {
         /// Host and port.
         host: String,
@@ -57,16 +57,10 @@ pub enum MysqlError {
         remedy: String,
     },
     /// Another replica uses our number.
-    #[error(
-        "server id {0} is in use by another replica of this server; give the source another \
-         server_id"
-    )]
+    #[error("server id {0} is in use by another replica of this server")]
     ServerIdTaken(u32),
     /// The position cannot be continued from.
-    #[error(
-        "binlog position {position} cannot be continued: {reason}; run `edgewise replicate resync` \
-         to copy the tables anew"
-    )]
+    #[error("binlog position {position} cannot be continued: {reason}")]
     Lost {
         /// The stored position.
         position: String,
@@ -113,6 +107,11 @@ pub enum MysqlError {
     },
 }
 
+/// A text in single quotes, for statements.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// Server error codes with a meaning here.
 mod code {
     pub(super) const TOO_MANY_CONNECTIONS: u16 = 1040;
@@ -148,6 +147,59 @@ impl MysqlError {
             | Self::ServerIdTaken(_)
             | Self::Lost { .. }
             | Self::Table { .. } => false,
+        }
+    }
+
+    /// What to do about it: a step where the message already says what to look at.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Url(_) => "correct `url` of the source, or EDGEWISE_SOURCE_<NAME>__URL; \
+                             percent-encode what is special in the password"
+                .to_owned(),
+            Self::Unreachable { host, .. } => {
+                format!("see that the server runs and listens on {host} (bind_address, port)")
+            }
+            Self::Tls { .. } => "name the server's authority in [source.tls] ca, or set \
+                                 ?sslmode=disable inside a network of your own"
+                .to_owned(),
+            Self::Credentials { user, .. } => format!(
+                "set EDGEWISE_SOURCE_<NAME>__URL with the right password, or at the server: ALTER \
+                 USER {}@'%' IDENTIFIED BY '…';",
+                text(user)
+            ),
+            Self::Database(_) => "correct the database in `url`, or GRANT SELECT ON it to the \
+                                  user; `edgewise replicate check` names everything"
+                .to_owned(),
+            Self::Privilege(_) => "as an administrator of the server: GRANT REPLICATION SLAVE, \
+                                   REPLICATION CLIENT ON *.* TO the user; GRANT SELECT ON the \
+                                   mapped tables TO the user;"
+                .to_owned(),
+            Self::Setting { remedy, .. } => remedy.clone(),
+            Self::Table { .. } => "`edgewise replicate check` names everything that does not \
+                                   fit; then start the source again"
+                .to_owned(),
+            Self::ServerIdTaken(_) => "give the source another `server_id` in the mapping, or \
+                                       stop what else follows this server under this number"
+                .to_owned(),
+            Self::Lost { .. } => "run `edgewise replicate resync` to copy the tables anew; let \
+                                  the server keep its binlog longer (binlog_expire_logs_seconds)"
+                .to_owned(),
+            Self::Corrupt { .. } => "nothing, if it passes: the place is read again; else see \
+                                     with `mysqlbinlog --verify-binlog-checksum` whether the \
+                                     server's file is whole, then `edgewise replicate resync`"
+                .to_owned(),
+            Self::Silent { .. } => "nothing, if it passes; else see that the server answers and \
+                                    that no firewall drops idle connections"
+                .to_owned(),
+            Self::Server { .. } if self.is_retryable() => "nothing, if it passes: it is tried \
+                                                           again; else see the server's error \
+                                                           log"
+            .to_owned(),
+            Self::Server { .. } => {
+                "see what changed at the server; `edgewise replicate check` names everything"
+                    .to_owned()
+            }
         }
     }
 
@@ -263,5 +315,66 @@ impl MysqlError {
             }
         }
         Self::client(host, user, "following the binlog", error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicate::supervise::{SourceError, SourceFault};
+
+    fn server(code: u16, message: &str) -> mysql_async::Error {
+        mysql_async::Error::Server(mysql_async::ServerError {
+            code,
+            message: message.to_owned(),
+            state: "HY000".to_owned(),
+        })
+    }
+
+    #[test]
+    fn every_error_has_a_remedy() {
+        let [host, reason] = ["db:3306", "why"].map(str::to_owned);
+        let mut errors = vec![
+            MysqlError::Url(reason.clone()),
+            MysqlError::ServerIdTaken(7),
+            MysqlError::malformed("binlog.000001:4".to_owned(), Malformed("rows")),
+            MysqlError::Silent {
+                host: host.clone(),
+                seconds: 3,
+            },
+            MysqlError::Tls { host, reason },
+            MysqlError::dump(
+                "db",
+                "app",
+                1,
+                "f:4",
+                server(1236, "Could not find first log"),
+            ),
+        ];
+        for code in [1040, 1044, 1045, 1142, 1146, 1205] {
+            errors.push(MysqlError::client(
+                "db",
+                "o'k",
+                "asking",
+                server(code, "no"),
+            ));
+        }
+        for error in errors {
+            let said = error.to_string();
+            let source = SourceError::from(error);
+            assert!(source.remedy().len() > 20, "{said}: {}", source.remedy());
+            assert!(!said.contains(source.remedy()), "{said}: said twice");
+        }
+    }
+
+    #[test]
+    fn a_lost_position_names_the_resync() {
+        let lost = server(
+            1236,
+            "Could not find first log file name in binary log index file",
+        );
+        let error = MysqlError::dump("db", "app", 1, "binlog.000001:4", lost);
+        assert!(!error.is_retryable());
+        assert!(SourceFault::remedy(&error).contains("edgewise replicate resync"));
     }
 }

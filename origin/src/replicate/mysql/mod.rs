@@ -48,8 +48,7 @@ impl SourceFault for MysqlError {
     }
 
     fn remedy(&self) -> String {
-        // Every message carries its own.
-        String::new()
+        self.remedy()
     }
 }
 

@@ -207,7 +207,7 @@ async fn run(copy: &Arc<Copy>, entry: &mut Entry) -> Result<bool, SourceError> {
             joined.unwrap_or_else(|_| {
                 Err(SourceError::retryable(
                     format!("the copy of segment {index} broke off"),
-                    "",
+                    "nothing, if it passes: it goes on after its last page",
                 ))
             })
         }
