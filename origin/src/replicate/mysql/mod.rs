@@ -16,6 +16,7 @@ mod definition;
 mod dump;
 mod error;
 mod event;
+mod fuzz;
 mod gtid;
 mod json;
 mod layout;
@@ -34,6 +35,7 @@ mod words;
 
 pub use check::{check, describe};
 pub use error::MysqlError;
+pub use fuzz::fuzz;
 pub(crate) use page::{plain, select};
 pub(crate) use start::missing;
 
