@@ -27,6 +27,9 @@ pub(crate) struct ColumnInfo {
     pub(crate) scale: Option<u64>,
     /// Part of the primary key.
     pub(crate) is_key: bool,
+    /// A statement has changed it, or added it, since the catalogue was asked.
+    #[serde(default)]
+    pub(crate) is_stale: bool,
 }
 
 impl ColumnInfo {
@@ -260,6 +263,7 @@ fn column(row: &TextRow) -> ColumnInfo {
         precision: row.number(6),
         scale: row.number(7),
         is_key: row.text(8) == "PRI",
+        is_stale: false,
     }
 }
 

@@ -337,6 +337,15 @@ impl ColumnInfo {
             precision: None,
             scale: None,
             is_key: false,
+            is_stale: false,
+        }
+    }
+
+    /// A column that only a statement has told of yet.
+    pub(super) fn new_by_statement(name: &str) -> Self {
+        Self {
+            is_stale: true,
+            ..Self::gone(name)
         }
     }
 }

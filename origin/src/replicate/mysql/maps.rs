@@ -35,7 +35,7 @@ impl Stream<'_> {
         };
         let mut fitted = Fitted::No("its columns may have changed".to_owned());
         let mut unlike = Vec::new();
-        if !table.is_stale {
+        if !table.is_in_doubt() {
             fitted = table.fit(map, name, now_ms);
         }
         if let Fitted::No(_) = &fitted {
@@ -43,10 +43,18 @@ impl Stream<'_> {
                 self.stop_table(index, "it does not exist any more").await;
                 return Ok(Known::Ignored);
             };
-            let before = std::mem::take(&mut table.known);
-            table.learn(&read);
-            unlike = table.unlike(&before);
-            fitted = table.fit(map, name, now_ms);
+            let before = table.known.clone();
+            if !table.is_stale {
+                // Statements told where the columns stand.
+                table.refresh(&read);
+                unlike = table.unlike(&before);
+                fitted = table.fit(map, name, now_ms);
+            }
+            if let Fitted::No(_) = &fitted {
+                table.learn(&read);
+                unlike = table.unlike(&before);
+                fitted = table.fit(map, name, now_ms);
+            }
             if let Fitted::No(_) = &fitted
                 && let Some(columns) = layout::between(map, &before, &table.known)
             {

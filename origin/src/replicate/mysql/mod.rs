@@ -14,6 +14,7 @@ mod ddl;
 mod decode;
 mod definition;
 mod dump;
+mod edits;
 mod error;
 mod event;
 mod fuzz;

@@ -107,6 +107,12 @@ async fn tables(
             },
         }
         table.stored.clone_from(&stored);
+        // The mapping may name what a statement has added since.
+        if table.is_in_doubt()
+            && let Some(read) = catalog::read(client, &table.name).await?
+        {
+            table.refresh(&read);
+        }
         let described: Vec<Column> = table.known.iter().map(|info| info.to_column()).collect();
         for entry in &mut table.entries {
             let bound = entry.bind(&described, &table.known, &context.config.name, now_ms);

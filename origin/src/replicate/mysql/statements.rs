@@ -111,8 +111,8 @@ impl Stream<'_> {
         set
     }
 
-    /// Tables may have changed: what is named is looked up again when its next rows come, and
-    /// whose rows may now be others than their events told stops.
+    /// Tables may have changed: where their columns stand is kept, and whose rows may now be
+    /// others than their events told stops.
     pub(super) async fn definition(&mut self, query: &Query, words: &[Word]) {
         self.tables.forget_maps();
         let definition = definition::read(words);
@@ -120,10 +120,17 @@ impl Stream<'_> {
             let Some(table) = self.tables.followed.get_mut(index) else {
                 continue;
             };
-            table.is_stale |= ddl::names(words, &table.name.table);
-            let table = self.tables.followed.get(index);
-            let stops = table.map(|table| table.stops(query, words, &definition));
-            for (entry, what) in stops.unwrap_or_default() {
+            let stops = table.stops(query, words, &definition);
+            let TableName {
+                schema,
+                table: name,
+            } = &table.name;
+            let altered = definition.altered.as_ref();
+            if altered.is_some_and(|(named, _)| named.is(&query.schema, schema, name)) {
+                table.alter(&definition.edits);
+                self.keep_schema(index).await;
+            }
+            for (entry, what) in stops {
                 let reason = format!("`{}` {what}", cut(&query.text));
                 self.stop_entry(index, entry, &reason).await;
             }

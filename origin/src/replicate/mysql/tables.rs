@@ -4,6 +4,7 @@
 use super::catalog::{ColumnInfo, Table, TableName};
 use super::column_type::ColumnType;
 use super::decode::Slot;
+use super::edits::{self, Edit};
 use super::event::TableMap;
 use super::layout;
 use crate::ingest::rows::TableId;
@@ -39,7 +40,7 @@ pub(crate) struct Followed {
     pub(crate) known: Vec<ColumnInfo>,
     /// The same as the checkpoint has it.
     pub(crate) stored: Option<Vec<u8>>,
-    /// A statement may have changed it since.
+    /// Statements changed it in a way that only the catalogue can tell.
     pub(crate) is_stale: bool,
     /// Who reads it.
     pub(crate) entries: Vec<Entry>,
@@ -147,6 +148,29 @@ impl Followed {
     pub(crate) fn learn(&mut self, table: &Table) {
         self.known.clone_from(&table.columns);
         self.is_stale = false;
+    }
+
+    /// Takes over what a statement does to the columns.
+    pub(crate) fn alter(&mut self, edits: &[Edit]) {
+        match edits::apply(&self.known, edits) {
+            Some(columns) => self.known = columns,
+            None => self.is_stale = true,
+        }
+    }
+
+    /// Whether the catalogue has to be asked before rows are read.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.is_stale || self.known.iter().any(|column| column.is_stale)
+    }
+
+    /// Takes over from the catalogue what statements have changed, where it still has it.
+    pub(crate) fn refresh(&mut self, table: &Table) {
+        for column in self.known.iter_mut().filter(|column| column.is_stale) {
+            if let Some(now) = table.columns.iter().find(|now| now.name == column.name) {
+                column.clone_from(now);
+            }
+            column.is_stale = false;
+        }
     }
 
     /// The entries whose columns are not as they were, so that rows may have other values than
