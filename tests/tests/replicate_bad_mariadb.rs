@@ -57,6 +57,28 @@ impl<'a> Shop<'a> {
         self.session.sql(sql);
     }
 
+    /// As [`Self::write`], whatever other columns there are.
+    fn write_named(&mut self) {
+        let sql = "insert into interactions (id, user_id, post_id, kind, created_at) \
+                   select max(id) + 1, 5, 6, 2, timestamp '2026-11-03 00:00:00' from interactions; \
+                   update interactions set kind = 1 where id % 40 = 3";
+        self.session.sql(sql);
+    }
+
+    /// The interactions stop, loudly; what the reason says to do helps.
+    #[track_caller]
+    fn interactions_stop(&mut self, operator: &mut Operator, words: &str) {
+        let table = format!("{}.interactions", self.name);
+        let resync = format!("edgewise replicate resync --table {table}");
+        operator.table_stops(&format!("{table}->events"), &[words, &resync]);
+        let log = operator.log();
+        let is_loud = |line: &str| line.contains("ERROR") && line.contains(&resync);
+        assert!(log.lines().any(is_loud), "{}", operator.last_words());
+        operator.resync(Some(&table));
+        self.write_named();
+        operator.exact(MARIA, &mut self.session, Settled::InOrder);
+    }
+
     #[track_caller]
     fn is_exact(&mut self, operator: &mut Operator) {
         self.write();
@@ -154,6 +176,117 @@ fn tls_refused(server: &MariaDb) {
     shop.is_exact(&mut operator);
 }
 
+/// Another table takes the name, as an online schema change ends.
+fn tables_that_are_renamed(server: &MariaDb) {
+    let mut shop = Shop::new(server, "renamed", 109);
+    let mut operator = shop.operator(&shop.url(), "");
+    shop.is_exact(&mut operator);
+    shop.session.sql(
+        "create table _interactions_new like interactions; \
+         insert into _interactions_new select * from interactions where id % 5 > 0; \
+         rename table renamed.interactions to _interactions_old, `_interactions_new` to interactions",
+    );
+    shop.write();
+    shop.interactions_stop(&mut operator, "rename table renamed.interactions");
+    // Away and back, and through another database.
+    shop.session.sql(
+        "create database elsewhere; rename table posts to p2, p2 to posts; \
+         rename table follows to elsewhere.follows, elsewhere.follows to renamed.follows",
+    );
+    operator.table_stops(
+        "renamed.follows->follows",
+        &["another name", "resync --table"],
+    );
+    operator.table_stops("renamed.posts->items", &["another name", "resync --table"]);
+    operator.resync(Some("renamed.posts"));
+    operator.resync(Some("renamed.follows"));
+    // As ALTER TABLE says it.
+    shop.session
+        .sql("alter table renamed.interactions rename as `i 2`, force");
+    operator.table_stops("renamed.interactions->events", &["another name"]);
+    shop.session.sql("alter table `i 2` rename interactions");
+    operator.catch_up(MARIA, &mut shop.session);
+    operator.resync(Some("renamed.interactions"));
+    shop.is_exact(&mut operator);
+}
+
+/// Rows that are there get other values, and no row event says so.
+fn columns_that_are_replaced(server: &MariaDb) {
+    let mut shop = Shop::new(server, "replaced", 110);
+    let mut operator = shop.operator(&shop.url(), "");
+    shop.is_exact(&mut operator);
+    for (sql, words) in [
+        (
+            "alter table interactions drop column kind, add column kind smallint not null default 3",
+            "dropped column kind",
+        ),
+        (
+            "alter table interactions add column p2 bigint not null default 7; \
+             alter table interactions change post_id p3 bigint, change p2 post_id bigint not null",
+            "gave column post_id",
+        ),
+        (
+            "alter table interactions modify kind tinyint not null",
+            "type of column kind",
+        ),
+    ] {
+        shop.session.sql(sql);
+        shop.interactions_stop(&mut operator, words);
+    }
+    shop.session
+        .sql("alter table interactions drop column watch_ms");
+    operator.table_stops(
+        "replaced.interactions->events",
+        &["dropped column watch_ms"],
+    );
+    shop.session
+        .sql("alter table interactions add column watch_ms integer");
+    operator.catch_up(MARIA, &mut shop.session);
+    operator.resync(Some("replaced.interactions"));
+    // These are followed: columns that nobody reads, and values that stay.
+    for sql in [
+        "alter table interactions add column note text first, modify kind bigint not null after id",
+        "alter table interactions add column more int default 3 after kind, drop column note",
+        "alter table interactions change more less int, add index (kind), engine = innodb",
+    ] {
+        shop.session.sql(sql);
+        shop.write_named();
+    }
+    operator.exact(MARIA, &mut shop.session, Settled::InOrder);
+    let stopped = &operator.status()["tables"]["replaced.interactions->events"]["stopped"];
+    assert!(stopped.is_null(), "{stopped}");
+}
+
+/// The same while nobody follows: the binlog has the statements in order.
+fn definitions_while_the_origin_is_down(server: &MariaDb) {
+    let mut shop = Shop::new(server, "behind", 111);
+    let mut operator = shop.operator(&shop.url(), "");
+    shop.is_exact(&mut operator);
+    operator.origin.stop();
+    // Events in between have no column of the same type at its place as the catalogue has now.
+    shop.session
+        .sql("alter table interactions add column note bigint not null default 77 after id");
+    shop.write_named();
+    shop.session
+        .sql("alter table interactions drop column note, add column more bigint after user_id");
+    shop.write_named();
+    operator.run();
+    operator.exact(MARIA, &mut shop.session, Settled::InOrder);
+    operator.origin.stop();
+    shop.session.sql(
+        "alter table interactions drop column kind; alter table interactions add column kind smallint not null default 3; \
+         create table p2 like posts; insert into p2 select * from posts; update p2 set title = 'Swapped' where id % 3 = 0; \
+         rename table posts to p3, p2 to posts",
+    );
+    operator.run();
+    operator.table_stops(
+        "behind.posts->items",
+        &["rename table posts", "resync --table behind.posts"],
+    );
+    operator.resync(Some("behind.posts"));
+    shop.interactions_stop(&mut operator, "dropped column kind");
+}
+
 /// Statements in the binlog say nothing of rows. The server is for this alone while it lasts.
 fn statement_format(server: &MariaDb) {
     let mut shop = Shop::new(server, "statements", 106);
@@ -248,6 +381,18 @@ fn mariadb_sources_that_cannot_be_followed_say_what_to_do() {
                 Box::new(|| unverified_certificate(server)),
             ),
             ("TLS refused", Box::new(|| tls_refused(server))),
+            (
+                "tables that are renamed",
+                Box::new(|| tables_that_are_renamed(server)),
+            ),
+            (
+                "columns that are replaced",
+                Box::new(|| columns_that_are_replaced(server)),
+            ),
+            (
+                "definitions while the origin is down",
+                Box::new(|| definitions_while_the_origin_is_down(server)),
+            ),
         ]);
         statement_format(server);
         purged(server);
