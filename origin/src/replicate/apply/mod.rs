@@ -145,7 +145,11 @@ impl<P: Position> Applier<P> {
         }
         // Whether a batch is due is asked of a clock: not for every row.
         self.unasked += 1;
-        if self.unasked < ROWS_UNASKED && self.machine.has_room() && self.error.is_none() {
+        if !is_first
+            && self.unasked < ROWS_UNASKED
+            && self.machine.has_room()
+            && self.error.is_none()
+        {
             return Ok(());
         }
         self.unasked = 0;
