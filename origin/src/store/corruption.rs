@@ -238,6 +238,7 @@ fn samples() -> Vec<Vec<u8>> {
         item: Some(item()),
         first_written: at,
         deleted_at_ms: Some(1),
+        rows: 2,
     };
     assert_eq!(
         ItemRecord::decode(Table::Items, &known.encode()).unwrap(),

@@ -22,11 +22,13 @@ pub struct ItemRecord {
     pub first_written: Written,
     /// Wall time of its deletion, Unix ms.
     pub deleted_at_ms: Option<i64>,
+    /// Mapped rows that say it exists; it is deleted with the last.
+    pub rows: u32,
 }
 
 impl Record for ItemRecord {
     fn write(&self, out: &mut Encoder) {
-        out.byte(1);
+        out.byte(if self.rows > 0 { 2 } else { 1 });
         out.text(&self.id).byte(u8::from(self.item.is_some()));
         if let Some(item) = &self.item {
             out.int(self.first_written.wall_ms)
@@ -37,10 +39,13 @@ impl Record for ItemRecord {
             }
             put_facts(out, item);
         }
+        if self.rows > 0 {
+            out.uint(u64::from(self.rows));
+        }
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut input = Decoder::record(table, bytes, 1)?;
+        let (mut input, version) = Decoder::versions(table, bytes, 2)?;
         let mut record = Self {
             id: input.text()?.to_owned(),
             ..Self::default()
@@ -54,6 +59,9 @@ impl Record for ItemRecord {
                 record.deleted_at_ms = Some(input.int()?);
             }
             record.item = Some(take_facts(&mut input, &record.id)?);
+        }
+        if version == 2 {
+            record.rows = input.uint32()?;
         }
         input.finish()?;
         Ok(record)

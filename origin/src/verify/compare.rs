@@ -116,7 +116,16 @@ impl<'a> Comparison<'a> {
             }
         }
         let items = by_number(std::mem::take(&mut recount.items));
-        self.rows::<_, ItemRecord, _>(Table::Items, items, |one, other| one == other)?;
+        self.rows::<_, ItemRecord, _>(Table::Items, items, |one, other| {
+            // How many rows say it is no part of the log.
+            let one = (&one.id, &one.item, one.first_written, one.deleted_at_ms);
+            one == (
+                &other.id,
+                &other.item,
+                other.first_written,
+                other.deleted_at_ms,
+            )
+        })?;
 
         let warmth = &recount.warmth;
         let mut totals: BTreeMap<[u8; 8], (Counters, Warmth)> = BTreeMap::new();

@@ -163,7 +163,7 @@ impl Batch<'_> {
                 self.take_back(event)?;
                 self.log_event(table, true, event)
             }
-            RememberedRow::Item { item, .. } => self.delete_item_of(*item).map(drop),
+            RememberedRow::Item { item, .. } => self.end_item(*item),
             RememberedRow::User { user } => self.delete_user_of(*user).map(drop),
             RememberedRow::Follow {
                 user,

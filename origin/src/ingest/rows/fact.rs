@@ -34,13 +34,30 @@ impl Batch<'_> {
         if let Err(reason) = self.upsert_item(item)? {
             return Ok(Done::Refused(reason));
         }
-        match &old {
-            Some(RememberedRow::Item { item: before, .. }) if *before == id_hash(&item.id) => {}
-            Some(old) => self.undo(table, old)?,
-            None => {}
+        let hash = id_hash(&item.id);
+        let is_known =
+            matches!(&old, Some(RememberedRow::Item { item: before, .. }) if *before == hash);
+        if !is_known {
+            let record = self.tables.items.entry(&*self.stored, keys::number(hash))?;
+            record.rows = record.rows.saturating_add(1);
+            if let Some(old) = &old {
+                self.undo(table, old)?;
+            }
         }
         self.remember(table, key, row)?;
         Ok(Done::Changed)
+    }
+
+    /// A row no longer says that an item exists; others may.
+    pub(super) fn end_item(&mut self, item: u64) -> Result<(), StoreError> {
+        let key = keys::number(item);
+        if let Some(record) = self.tables.items.get_mut(&*self.stored, key)? {
+            record.rows = record.rows.saturating_sub(1);
+            if record.rows > 0 {
+                return Ok(());
+            }
+        }
+        self.delete_item_of(item).map(drop)
     }
 
     /// `item` with its kept fields as they are remembered; `None` where nothing is.
