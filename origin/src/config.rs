@@ -553,7 +553,7 @@ mod tests {
             ("EDGEWISE_AUTH__ADMIN_TOKEN", "000123"),
             ("EDGEWISE_WASM", "x.wasm"),
             ("EDGEWISE_SOURCE_MAIN__URL", "postgres://app:secret@db/shop"),
-            ("EDGEWISE_STORE__CACHE_MB", "64"),
+            ("EDGEWISE_STORE__CACHE_MB", "48"),
             ("HOME", "/nowhere"),
         ];
         let config = load(toml, &environment).expect("valid");
@@ -567,7 +567,7 @@ mod tests {
         assert_eq!(config.auth.plain_user, Some(PlainUser::Deny));
         assert_eq!(config.auth.admin_token.as_deref(), Some("000123"));
         assert_eq!(config.limits.drain_ms, 10_000);
-        assert_eq!(config.store.cache_mb, 64);
+        assert_eq!(config.store.cache_mb, 48);
         config.validate().expect("in range");
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use edgewise_origin::clock::Clock;
+use edgewise_origin::config::StoreConfig;
 use edgewise_origin::ingest::rows::{
     EventFact, Fact, Move, RowBatch, RowChange, RowKey, RowOp, SourceCommand, TableId,
 };
@@ -17,8 +18,6 @@ use crate::table::Table;
 
 /// Rows of each shape.
 const ROWS: usize = 1_000_000;
-/// Memory for pages while rows are applied: as `replicate` has it.
-const CACHE_BYTES: usize = 128 << 20;
 const USERS: usize = 10_000;
 const ITEMS: usize = 2_000;
 /// 2026-01-01 00:00 UTC.
@@ -51,7 +50,8 @@ struct Measured {
 
 fn measure(batch_rows: usize, rows: usize) -> Result<Measured> {
     let directory = tempfile::tempdir()?;
-    let store = Arc::new(RedbStore::open_with(directory.path(), CACHE_BYTES)?);
+    let cache_bytes = StoreConfig::default().cache_mb << 20;
+    let store = Arc::new(RedbStore::open_with(directory.path(), cache_bytes)?);
     let config = WriterConfig {
         hot: RankingConfig::default().hot,
         limits: Limits::default(),

@@ -74,7 +74,8 @@ impl std::fmt::Display for Resynced {
 #[must_use]
 pub fn slot_left(slot: &str) -> String {
     format!(
-        "its slot was left alone, because the source's url is not known any more, and keeps WAL          until it is dropped at its server: SELECT pg_drop_replication_slot('{slot}');"
+        "its slot was left alone, because the source's url is not known any more, and keeps WAL \
+         until it is dropped at its server: SELECT pg_drop_replication_slot('{slot}');"
     )
 }
 
