@@ -70,6 +70,13 @@ impl Followed {
         )
     }
 
+    /// Starts an origin for the first time, which makes publication and slot, and stops it.
+    fn begin(&mut self) -> Result<()> {
+        let origin = self.start()?;
+        let marker = self.mark();
+        wait_for(&origin, marker)
+    }
+
     /// Commits a row that tells when everything before it was applied.
     pub(super) fn mark(&mut self) -> u64 {
         self.markers += 1;
@@ -129,11 +136,7 @@ pub(crate) fn postgres(table: &mut Table) -> Result<()> {
         return Ok(());
     };
     let mut followed = Followed::new(Database::Postgres(server), 0)?;
-    // The first start makes publication and slot.
-    let origin = followed.start()?;
-    let marker = followed.mark();
-    wait_for(&origin, marker)?;
-    drop(origin);
+    followed.begin()?;
     let mut next = 1;
     let mut large = Vec::new();
     let mut small = Vec::new();
@@ -274,10 +277,7 @@ pub(crate) fn memory(table: &mut Table) -> Result<()> {
         return Ok(());
     };
     let mut followed = Followed::new(Database::Postgres(server), 0)?;
-    let origin = followed.start()?;
-    let marker = followed.mark();
-    wait_for(&origin, marker)?;
-    drop(origin);
+    followed.begin()?;
     let mut session = followed.database.connect();
     session.sql(&insert(Dialect::Postgres, 1, HUGE));
     let marker = followed.mark();
@@ -363,10 +363,7 @@ pub(crate) fn mariadb(table: &mut Table) -> Result<()> {
         return Ok(());
     };
     let mut followed = Followed::new(Database::MariaDb(server), 0)?;
-    let origin = followed.start()?;
-    let marker = followed.mark();
-    wait_for(&origin, marker)?;
-    drop(origin);
+    followed.begin()?;
     let mut next = 1;
     let mut rates = Vec::new();
     for _ in 0..PAIRS {

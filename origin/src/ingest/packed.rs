@@ -103,9 +103,7 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
     where
         V: Default,
     {
-        let entry = self.touch(stored, prefix, hash)?;
-        entry.is_changed = true;
-        Ok(entry.value.get_or_insert_default())
+        self.entry_or(stored, prefix, hash, V::default())
     }
 
     /// Removes an entry and returns its value.
