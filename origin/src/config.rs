@@ -98,7 +98,7 @@ pub struct StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { cache_mb: 64 }
+        Self { cache_mb: 32 }
     }
 }
 

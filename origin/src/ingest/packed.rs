@@ -1,15 +1,16 @@
 //! What [`Cells`](super::cells::Cells) is for records, for entries that lie in blocks: a
 //! transaction reads and writes a block once, whatever it does with the block's entries.
 
+mod kept;
 #[cfg(test)]
 mod tests;
+mod touched;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
+use self::kept::Kept;
+use self::touched::{Entry, Touched};
 use crate::store::block::{self, BITS_MAX, BLOCK_BYTES_MAX, BlockKey, Cut, Packable};
 use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction};
 
@@ -17,53 +18,18 @@ use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction};
 #[derive(Debug)]
 pub(crate) struct Packed<const PREFIX: usize, V> {
     table: Table,
-    /// Memory kept over a flush; beyond, what the last transaction did not use is forgotten first.
-    kept_bytes_max: usize,
-    kept_bytes: usize,
-    packs: HashMap<[u8; PREFIX], Pack<V>>,
-    /// Prefixes that were used since the last flush.
-    used: Vec<[u8; PREFIX]>,
-    /// Flushes so far.
-    turn: u64,
+    kept: Kept<PREFIX>,
+    touched: Touched<PREFIX, V>,
     scratch: Encoder,
 }
 
-/// A prefix's blocks, as far as they were needed.
-#[derive(Debug)]
-struct Pack<V> {
-    bits: u8,
-    /// Ascending by bucket.
-    blocks: Vec<Block<V>>,
-    /// The turn it was used in.
-    used_in: u64,
-    bytes: usize,
-}
-
-/// A block: its bytes as they are stored, and the entries that were touched since.
-#[derive(Debug)]
-struct Block<V> {
-    bucket: u32,
-    /// Empty where it is not stored.
-    stored: Vec<u8>,
-    /// Ascending by hash.
-    touched: Vec<(u64, Touched<V>)>,
-}
-
-#[derive(Debug)]
-struct Touched<V> {
-    value: Option<V>,
-    is_changed: bool,
-}
-
 impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
+    /// Blocks of at most `kept_bytes_max` stay in memory, in a transaction and after it.
     pub(crate) fn new(table: Table, kept_bytes_max: usize) -> Self {
         Self {
             table,
-            kept_bytes_max,
-            kept_bytes: 0,
-            packs: HashMap::new(),
-            used: Vec::new(),
-            turn: 1,
+            kept: Kept::new(table, kept_bytes_max),
+            touched: Touched::new(),
             scratch: Encoder::default(),
         }
     }
@@ -120,45 +86,31 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
 
     /// Forgets what was not written: somebody else writes the table.
     pub(crate) fn forget(&mut self) {
-        self.packs.clear();
-        self.used.clear();
-        self.kept_bytes = 0;
+        self.touched.clear();
+        self.kept.clear();
     }
 
     /// Writes what changed, in key order (neighbours share pages).
     pub(crate) fn flush(&mut self, stored: &mut dyn Transaction) -> Result<(), StoreError> {
-        let mut used = std::mem::take(&mut self.used);
-        used.sort_unstable();
-        for prefix in &used {
-            if let Some(pack) = self.packs.get_mut(prefix) {
-                pack.flush(self.table, prefix, stored, &mut self.scratch)?;
-                self.kept_bytes -= pack.bytes;
-                pack.bytes = pack.size_bytes::<PREFIX>();
-                self.kept_bytes += pack.bytes;
-            }
+        let order = self.touched.changed();
+        let entries = self.touched.entries();
+        let mut rest = order.as_slice();
+        while let Some(&first) = rest.first() {
+            let prefix = entries[first as usize].prefix;
+            let of_prefix = rest.partition_point(|&at| entries[at as usize].prefix <= prefix);
+            let (now, later) = rest.split_at(of_prefix);
+            let changes = Changes {
+                table: self.table,
+                prefix,
+                entries,
+                order: now,
+            };
+            changes.write(&mut self.kept, stored, &mut self.scratch)?;
+            rest = later;
         }
-        used.clear();
-        self.used = used;
-        if self.kept_bytes > self.kept_bytes_max {
-            self.forget_some();
-        }
-        self.turn += 1;
+        self.touched.clear();
+        self.kept.end_turn();
         Ok(())
-    }
-
-    /// Keeps of what the last transaction used as much as may be kept.
-    fn forget_some(&mut self) {
-        let (turn, max) = (self.turn, self.kept_bytes_max);
-        let mut kept_bytes = 0;
-        self.packs.retain(|_, pack| {
-            let is_kept = pack.used_in == turn && kept_bytes + pack.bytes <= max;
-            kept_bytes += if is_kept { pack.bytes } else { 0 };
-            is_kept
-        });
-        self.kept_bytes = kept_bytes;
-        // What one large transaction needed is not held for good.
-        self.packs.shrink_to_fit();
-        self.used.shrink_to(self.packs.len());
     }
 
     /// An entry as it is now.
@@ -167,108 +119,103 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
         stored: &dyn Snapshot,
         prefix: [u8; PREFIX],
         hash: u64,
-    ) -> Result<&mut Touched<V>, StoreError> {
-        let pack = match self.packs.entry(prefix) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(Pack::load(self.table, &prefix, stored)?),
-        };
-        if pack.used_in != self.turn {
-            pack.used_in = self.turn;
-            self.used.push(prefix);
-        }
-        let block = pack.block(self.table, &prefix, stored, hash)?;
-        let touched = &mut block.touched;
-        let at = match touched.binary_search_by_key(&hash, |(hash, _)| *hash) {
-            Ok(at) => at,
-            Err(at) => {
-                let value = block::find(self.table, &prefix, &block.stored, hash)?;
-                let is_changed = false;
-                touched.insert(at, (hash, Touched { value, is_changed }));
-                at
+    ) -> Result<&mut Entry<PREFIX, V>, StoreError> {
+        let at = match self.touched.find(&prefix, hash) {
+            Some(at) => at,
+            None => {
+                let value = self.kept.with_block(&prefix, hash, stored, |block| {
+                    block::find(self.table, &prefix, block, hash)
+                })?;
+                self.touched.insert(prefix, hash, value)
             }
         };
-        Ok(&mut touched[at].1)
+        Ok(self.touched.entry_mut(at))
     }
 }
 
-impl<V: Packable> Pack<V> {
-    fn load<const PREFIX: usize>(
-        table: Table,
-        prefix: &[u8; PREFIX],
-        stored: &dyn Snapshot,
-    ) -> Result<Self, StoreError> {
-        let first = stored.get(table, BlockKey::new(prefix, 0).bytes())?;
-        let bits = match &first {
-            Some(first) => block::open(table, first)?.0,
-            None => 0,
-        };
-        Ok(Self {
-            bits,
-            blocks: vec![Block::new(0, first.unwrap_or_default())],
-            used_in: 0,
-            bytes: 0,
-        })
+/// What changed of a prefix.
+struct Changes<'a, const PREFIX: usize, V> {
+    table: Table,
+    prefix: [u8; PREFIX],
+    entries: &'a [Entry<PREFIX, V>],
+    /// Which of `entries` they are, ascending by hash.
+    order: &'a [u32],
+}
+
+impl<const PREFIX: usize, V: Packable> Changes<'_, PREFIX, V> {
+    fn hash(&self, at: u32) -> u64 {
+        self.entries[at as usize].hash
     }
 
-    /// The block that a hash is in.
-    fn block<const PREFIX: usize>(
-        &mut self,
-        table: Table,
-        prefix: &[u8; PREFIX],
-        stored: &dyn Snapshot,
-        hash: u64,
-    ) -> Result<&mut Block<V>, StoreError> {
-        let bucket = block::bucket(hash, self.bits);
-        let known = self
-            .blocks
-            .binary_search_by_key(&bucket, |block| block.bucket);
-        let at = match known {
-            Ok(at) => at,
-            Err(at) => {
-                let found = stored.get(table, BlockKey::new(prefix, bucket).bytes())?;
-                if let Some(block) = &found {
-                    let (bits, input) = block::open(table, block)?;
-                    if bits != self.bits {
-                        return Err(input.corrupt("a block has other bits than the first"));
-                    }
-                }
-                self.blocks
-                    .insert(at, Block::new(bucket, found.unwrap_or_default()));
-                at
-            }
-        };
-        Ok(&mut self.blocks[at])
+    /// The first changes of `order`, as many as are in one block, with their bucket.
+    fn next_bucket<'o>(&self, order: &'o [u32], bits: u8) -> Option<(u32, &'o [u32], &'o [u32])> {
+        let bucket = block::bucket(self.hash(*order.first()?), bits);
+        let end = order.partition_point(|&at| block::bucket(self.hash(at), bits) <= bucket);
+        let (now, later) = order.split_at(end);
+        Some((bucket, now, later))
     }
 
-    fn flush<const PREFIX: usize>(
-        &mut self,
-        table: Table,
-        prefix: &[u8; PREFIX],
+    /// A block with the changes that are its own, in `out`.
+    fn encode(
+        &self,
+        block: &[u8],
+        changes: &[u32],
+        bits: u8,
+        out: &mut Encoder,
+    ) -> Result<(), StoreError> {
+        let changes = changes.iter().map(|&at| {
+            let entry = &self.entries[at as usize];
+            (entry.hash, entry.value.as_ref())
+        });
+        out.clear();
+        block::start(out, bits);
+        block::merge(self.table, &self.prefix, block, changes, out)
+    }
+
+    fn write(
+        &self,
+        kept: &mut Kept<PREFIX>,
         stored: &mut dyn Transaction,
         scratch: &mut Encoder,
     ) -> Result<(), StoreError> {
-        for block in &mut self.blocks {
-            if block.is_changed() {
-                block.encode(table, prefix, self.bits, scratch)?;
-                if scratch.bytes().len() > BLOCK_BYTES_MAX && self.bits < BITS_MAX {
-                    return self.split(table, prefix, stored, scratch);
-                }
-                let is_needed = block.bucket == 0 && self.bits > 0;
-                block.write(table, prefix, stored, scratch.bytes(), is_needed)?;
+        let prefix = &self.prefix;
+        let bits = kept.bits(prefix, &*stored)?;
+        let mut rest = self.order;
+        while let Some((bucket, now, later)) = self.next_bucket(rest, bits) {
+            let was_stored = kept.with_bucket(prefix, bucket, &*stored, |block| {
+                self.encode(block, now, bits, scratch)?;
+                Ok(!block.is_empty())
+            })?;
+            let block = scratch.bytes();
+            if block.len() > BLOCK_BYTES_MAX && bits < BITS_MAX {
+                return self.split(rest, bits, kept, stored, scratch);
             }
-            block.touched = Vec::new();
+            let key = BlockKey::new(prefix, bucket);
+            let is_needed = bucket == 0 && bits > 0;
+            if !block::is_empty(block) || is_needed {
+                stored.put(self.table, key.bytes(), block)?;
+                kept.replace(prefix, bucket, block);
+            } else {
+                if was_stored {
+                    stored.delete(self.table, key.bytes())?;
+                }
+                kept.replace(prefix, bucket, &[]);
+            }
+            rest = later;
         }
         Ok(())
     }
 
-    /// Cuts the prefix's entries into more blocks.
-    fn split<const PREFIX: usize>(
-        &mut self,
-        table: Table,
-        prefix: &[u8; PREFIX],
+    /// Cuts the prefix's entries, with the changes `order`, into more blocks.
+    fn split(
+        &self,
+        order: &[u32],
+        bits: u8,
+        kept: &mut Kept<PREFIX>,
         stored: &mut dyn Transaction,
         scratch: &mut Encoder,
     ) -> Result<(), StoreError> {
+        let (table, prefix) = (self.table, &self.prefix);
         let mut blocks = BTreeMap::new();
         stored.scan(table, &Range::prefix(prefix), &mut |key, block| {
             if let Some((_, bucket)) = BlockKey::split(key) {
@@ -277,15 +224,18 @@ impl<V: Packable> Pack<V> {
             Ok(ControlFlow::Continue(()))
         })?;
         let before: Vec<u32> = blocks.keys().copied().collect();
-        for block in self.blocks.iter().filter(|block| block.is_changed()) {
-            block.encode(table, prefix, self.bits, scratch)?;
-            blocks.insert(block.bucket, scratch.bytes().to_vec());
+        let mut rest = order;
+        while let Some((bucket, now, later)) = self.next_bucket(rest, bits) {
+            let block = blocks.entry(bucket).or_default();
+            self.encode(block, now, bits, scratch)?;
+            *block = scratch.bytes().to_vec();
+            rest = later;
         }
         let mut entries = Vec::new();
         for block in blocks.values() {
             entries.extend_from_slice(block::open(table, block)?.1.rest());
         }
-        let Cut { bits, blocks } = block::cut::<V>(table, &entries, self.bits + 1)?;
+        let Cut { bits, blocks } = block::cut::<V>(table, &entries, bits + 1)?;
         for bucket in before {
             if blocks.binary_search_by_key(&bucket, |(at, _)| *at).is_err() {
                 stored.delete(table, BlockKey::new(prefix, bucket).bytes())?;
@@ -294,69 +244,7 @@ impl<V: Packable> Pack<V> {
         for (bucket, block) in &blocks {
             stored.put(table, BlockKey::new(prefix, *bucket).bytes(), block)?;
         }
-        self.bits = bits;
-        self.blocks = blocks
-            .into_iter()
-            .map(|(bucket, block)| Block::new(bucket, block))
-            .collect();
-        Ok(())
-    }
-
-    fn size_bytes<const PREFIX: usize>(&self) -> usize {
-        let blocks = self.blocks.iter();
-        let blocks = blocks.map(|block| size_of::<Block<V>>() + block.stored.capacity());
-        PREFIX + size_of::<Self>() + blocks.sum::<usize>()
-    }
-}
-
-impl<V: Packable> Block<V> {
-    const fn new(bucket: u32, stored: Vec<u8>) -> Self {
-        Self {
-            bucket,
-            stored,
-            touched: Vec::new(),
-        }
-    }
-
-    fn is_changed(&self) -> bool {
-        self.touched.iter().any(|(_, entry)| entry.is_changed)
-    }
-
-    /// Its bytes as it is now.
-    fn encode(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        bits: u8,
-        out: &mut Encoder,
-    ) -> Result<(), StoreError> {
-        let changed = self.touched.iter().filter(|(_, entry)| entry.is_changed);
-        let changes = changed.map(|(hash, entry)| (*hash, entry.value.as_ref()));
-        out.clear();
-        block::start(out, bits);
-        block::merge(table, prefix, &self.stored, changes, out)
-    }
-
-    /// Stores its bytes; an empty block goes, unless it is needed.
-    fn write<const PREFIX: usize>(
-        &mut self,
-        table: Table,
-        prefix: &[u8; PREFIX],
-        stored: &mut dyn Transaction,
-        bytes: &[u8],
-        is_needed: bool,
-    ) -> Result<(), StoreError> {
-        let key = BlockKey::new(prefix, self.bucket);
-        if block::is_empty(bytes) && !is_needed {
-            if !self.stored.is_empty() {
-                stored.delete(table, key.bytes())?;
-            }
-            self.stored.clear();
-        } else {
-            stored.put(table, key.bytes(), bytes)?;
-            self.stored.clear();
-            self.stored.extend_from_slice(bytes);
-        }
+        kept.replace_all(prefix, bits, blocks);
         Ok(())
     }
 }

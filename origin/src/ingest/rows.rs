@@ -7,6 +7,7 @@
 //! aggregates always equal the rows that are remembered.
 
 mod batch;
+mod changes;
 mod dead;
 mod event;
 mod fact;
@@ -19,6 +20,8 @@ mod take_back;
 mod tests;
 
 pub use batch::CHECKPOINT_NAME_BYTES_MAX;
+pub use changes::RowChanges;
+pub(super) use changes::item_bytes;
 pub use dead::DEAD_LETTERS_MAX;
 pub use source::CLEARED_ROWS_MAX;
 
@@ -142,6 +145,14 @@ pub struct RowChange {
     pub op: RowOp,
 }
 
+impl RowChange {
+    /// Whether it clears the table.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.op == RowOp::Clear
+    }
+}
+
 /// A checkpoint that moves with a batch. Its bytes mean something to the source only: a stream's
 /// position, a chunk of a first copy, a partition's offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +207,7 @@ pub struct RowBatch {
     /// [`Outcome::conflict`](super::Outcome::conflict) is set: somebody else moved it.
     pub moves: Vec<Move>,
     /// Changes in source order.
-    pub changes: Vec<RowChange>,
+    pub changes: RowChanges,
     /// Refused rows. Their `RowOp::Remove` is among `changes`, at their place.
     pub dead: Vec<DeadLetter>,
 }

@@ -1,9 +1,9 @@
 //! About how many bytes a command holds, for the queue's bound.
 
-use edgewise_wire::api::{Event, Item};
+use edgewise_wire::api::Event;
 
 use super::Command;
-use super::rows::{Fact, RowBatch, RowOp};
+use super::rows::{DeadLetter, RowBatch, item_bytes};
 
 /// Bytes of a struct and its allocations' headers, about.
 const FIXED: usize = 192;
@@ -33,30 +33,16 @@ impl Command {
 }
 
 fn rows_bytes(batch: &RowBatch) -> usize {
-    let changes = batch.changes.iter().map(|change| match &change.op {
-        RowOp::Put(Fact::Item(item)) | RowOp::Patch(item, _) => FIXED + item_bytes(item),
-        _ => FIXED,
-    });
     let moves = batch.moves.iter().map(|step| {
         let values = [&step.from, &step.to].into_iter().flatten();
         FIXED + values.map(Vec::len).sum::<usize>()
     });
-    let dead = batch.dead.iter().map(|letter| {
-        let texts = [&letter.key, &letter.reason, &letter.position];
-        FIXED + letter.columns.len() + texts.into_iter().map(String::len).sum::<usize>()
-    });
-    changes.sum::<usize>() + moves.sum::<usize>() + dead.sum::<usize>()
+    let dead = batch.dead.iter().map(DeadLetter::size_bytes);
+    batch.changes.size_bytes() + moves.sum::<usize>() + dead.sum::<usize>()
 }
 
 fn event_bytes(event: &Event) -> usize {
     let ids = [&event.item, &event.author, &event.request_id];
     let optional: usize = ids.into_iter().flatten().map(String::len).sum();
     FIXED + event.id.len() + event.user.len() + optional
-}
-
-fn item_bytes(item: &Item) -> usize {
-    let pictures = [&item.thumbnail, &item.link];
-    let optional: usize = pictures.into_iter().flatten().map(String::len).sum();
-    let tags: usize = item.tags.iter().map(|tag| tag.len() + 24).sum();
-    2 * FIXED + item.id.len() + item.author.len() + item.title.len() + optional + tags
 }

@@ -260,9 +260,9 @@ fn samples() -> Vec<Vec<u8>> {
         totals
     );
     let standing = Standing {
-        by_hour: vec![(1, 2), (3, 4)],
+        by_hour: vec![(1, 2), (3, 4)].into(),
         hot_at_ms: Some(5),
-        rows_ms: vec![5, 6],
+        rows_ms: vec![5, 6].into(),
         hot_by_row: true,
         owed: 1,
     };

@@ -1,5 +1,7 @@
 //! What a user did with an item beyond seeing it: what is left to take back.
 
+use thin_vec::ThinVec;
+
 use super::codec::{Decoder, Encoder};
 use super::error::StoreError;
 use super::record::Record;
@@ -9,11 +11,11 @@ use super::table::Table;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// How many were made in which hour, in the order they were made.
-    pub by_hour: Vec<(u32, u32)>,
+    pub by_hour: ThinVec<(u32, u32)>,
     /// Domain time of the one that the hot score holds, Unix ms.
     pub hot_at_ms: Option<i64>,
     /// Those by rows that may hold the hot score: domain times, ascending.
-    pub rows_ms: Vec<i64>,
+    pub rows_ms: ThinVec<i64>,
     /// The one that the hot score holds is by a row: the earliest of `rows_ms`.
     pub hot_by_row: bool,
     /// Rows of an undo that found nothing to take back: the next rows' likes are theirs.
@@ -75,7 +77,7 @@ impl Standing {
     }
 
     fn take(input: &mut Decoder<'_>, with_rows: bool) -> Result<Self, StoreError> {
-        let mut by_hour = Vec::new();
+        let mut by_hour = ThinVec::new();
         for _ in 0..input.uint()? {
             by_hour.push((input.uint32()?, input.uint32()?));
         }
@@ -113,7 +115,7 @@ pub struct Reaction {
     pub follows: Standing,
     /// Shares by rows that may count in the hot score, domain times, ascending: unless
     /// `shared`, the first does.
-    pub shares_ms: Vec<i64>,
+    pub shares_ms: ThinVec<i64>,
 }
 
 impl Record for Reaction {
@@ -143,7 +145,7 @@ impl Record for Reaction {
             shares_ms: if with_rows {
                 take_times(&mut input)?
             } else {
-                Vec::new()
+                ThinVec::new()
             },
         };
         input.finish()?;
@@ -158,8 +160,8 @@ fn put_times(out: &mut Encoder, times: &[i64]) {
     }
 }
 
-fn take_times(input: &mut Decoder<'_>) -> Result<Vec<i64>, StoreError> {
-    let mut times = Vec::new();
+fn take_times(input: &mut Decoder<'_>) -> Result<ThinVec<i64>, StoreError> {
+    let mut times = ThinVec::new();
     for _ in 0..input.uint()? {
         times.push(input.int()?);
     }

@@ -520,7 +520,7 @@ impl Made {
             shared: self.shared,
             likes: standing(&self.likes),
             follows: standing(&self.follows),
-            shares_ms: self.shares_ms.clone(),
+            shares_ms: self.shares_ms.as_slice().into(),
         }
     }
 }
@@ -535,9 +535,9 @@ fn standing(stood: &Stood) -> Standing {
         }
     }
     Standing {
-        by_hour,
+        by_hour: by_hour.into(),
         hot_at_ms: stood.hot_at_ms,
-        rows_ms: stood.rows_ms.clone(),
+        rows_ms: stood.rows_ms.as_slice().into(),
         hot_by_row: stood.hot_by_row,
         owed: stood.owed,
     }

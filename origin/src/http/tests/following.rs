@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::{NOW_MS, Site, item};
 use crate::ingest::Command;
-use crate::ingest::rows::{DeadLetter, Move, RowBatch, SourceCommand, StoredKey, TableId};
+use crate::ingest::rows::{
+    DeadLetter, Move, RowBatch, RowChanges, SourceCommand, StoredKey, TableId,
+};
 use crate::replicate::following::Following;
 use crate::store::read;
 
@@ -80,7 +82,7 @@ impl Operator {
         let batch = RowBatch {
             source: "main".to_owned(),
             moves: vec![stream],
-            changes: Vec::new(),
+            changes: RowChanges::default(),
             dead: (1..=count).map(letter).collect(),
         };
         assert_eq!(

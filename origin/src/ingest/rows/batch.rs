@@ -47,7 +47,8 @@ impl Batch<'_> {
             return Ok(outcome);
         }
         let mut outcome = Outcome::default();
-        for change in &batch.changes {
+        for change in batch.changes.iter() {
+            let change = &*change;
             let done = match &change.op {
                 RowOp::Put(fact) => self.put_row(change.table, change.key, fact)?,
                 RowOp::Patch(item, kept) => self.patch_row(change, item, *kept)?,
@@ -240,7 +241,7 @@ impl Batch<'_> {
 fn refuse(batch: &RowBatch, source: &SourceRecord) -> Option<Rejected> {
     let mut known = None;
     for (index, change) in batch.changes.iter().enumerate() {
-        if change.op == RowOp::Clear && batch.changes.len() > 1 {
+        if change.is_clear() && batch.changes.len() > 1 {
             return Some(rejected(index, CLEAR_WITH_OTHERS));
         }
         if known != Some(change.table) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use super::changes::ALLOCATION;
 use super::{DeadLetter, RowBatch, RowChange, RowKey, RowOp, StoredKey, TableId};
 use crate::ingest::Outcome;
 use crate::ingest::batch::Batch;
@@ -33,6 +34,23 @@ impl From<RowKey> for StoredKey {
     }
 }
 
+impl DeadLetter {
+    /// Bytes that it holds, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let texts = [
+            &self.source,
+            &self.table,
+            &self.key,
+            &self.reason,
+            &self.position,
+            &self.columns,
+        ];
+        let inside: usize = texts.iter().map(|text| text.len() + ALLOCATION).sum();
+        size_of::<Self>() + inside
+    }
+}
+
 impl Batch<'_> {
     /// Keeps the refused rows of a batch, but those that it delivers again after.
     pub(super) fn bury(&mut self, batch: &RowBatch) -> Result<u32, StoreError> {
@@ -43,7 +61,7 @@ impl Batch<'_> {
         };
         let refused: BTreeSet<_> = batch.dead.iter().filter_map(keyed).collect();
         if !refused.is_empty() {
-            for change in &batch.changes {
+            for change in batch.changes.iter() {
                 if refused.contains(&(change.table, change.key)) {
                     last.insert((change.table, change.key), change.op != RowOp::Remove);
                 }

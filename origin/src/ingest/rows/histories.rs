@@ -145,7 +145,7 @@ fn deliver(
                 from: from.clone(),
                 to: to.clone(),
             }],
-            changes: now.to_vec(),
+            changes: now.to_vec().into(),
             dead: Vec::new(),
         };
         loop {
@@ -299,7 +299,9 @@ fn state(rig: &Rig, undo: bool) -> State {
             state.stands.insert(at.clone(), stands);
         }
         if !reaction.shares_ms.is_empty() {
-            state.shares.insert(at, reaction.shares_ms);
+            state
+                .shares
+                .insert(at, reaction.shares_ms.into_iter().collect());
         }
     }
     state

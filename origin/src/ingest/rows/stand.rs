@@ -7,6 +7,7 @@
 use edgewise_ranking::id_hash;
 use edgewise_wire::api::EventType;
 use edgewise_wire::counters::Counters;
+use thin_vec::ThinVec;
 
 use crate::ingest::apply::{Context, bump};
 use crate::ingest::batch::Batch;
@@ -86,13 +87,13 @@ pub(in crate::ingest) fn settle(standing: &mut Standing) -> (Shift, Option<i64>)
 }
 
 /// Adds to ascending times.
-pub(super) fn insert(times: &mut Vec<i64>, ts_ms: i64) {
+pub(super) fn insert(times: &mut ThinVec<i64>, ts_ms: i64) {
     let index = times.partition_point(|&time| time <= ts_ms);
     times.insert(index, ts_ms);
 }
 
 /// Removes one from ascending times.
-pub(super) fn remove(times: &mut Vec<i64>, ts_ms: i64) -> bool {
+pub(super) fn remove(times: &mut ThinVec<i64>, ts_ms: i64) -> bool {
     let found = times.binary_search(&ts_ms);
     found.map(|index| times.remove(index)).is_ok()
 }

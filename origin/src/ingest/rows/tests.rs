@@ -57,7 +57,7 @@ fn put(key: i64, kind: EventType, user: &str) -> RowChange {
 fn batch(changes: Vec<RowChange>) -> RowBatch {
     RowBatch {
         source: "db".to_owned(),
-        changes,
+        changes: changes.into(),
         ..RowBatch::default()
     }
 }

@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use super::counts::Counts;
-use super::size::{change_bytes, dead_bytes};
 use super::{ApplierConfig, Position};
-use crate::ingest::rows::{DeadLetter, Move, RowBatch, RowChange, RowKey, RowOp, TableId};
+use crate::ingest::rows::{
+    DeadLetter, Move, RowBatch, RowChange, RowChanges, RowKey, RowOp, TableId,
+};
 
 /// A batch that only moves the checkpoint waits this long for rows: acknowledging a silent
 /// source may not cost a durable commit for each of its messages.
@@ -20,7 +21,7 @@ pub(super) const ADVANCE_LINGER: Duration = Duration::from_millis(100);
 pub(super) const FLOOD_ROWS: usize = 4_096;
 /// How long since its first row. A commit costs as much as thousands of rows do, so in a flood
 /// small batches would be all that the writer gets done.
-pub(super) const FLOOD_LINGER: Duration = Duration::from_millis(300);
+pub(super) const FLOOD_LINGER: Duration = Duration::from_secs(1);
 
 /// A batch with this many further checkpoints is full.
 pub(super) const MOVES_MAX: usize = 1_024;
@@ -60,10 +61,10 @@ pub struct Durable<P> {
 
 /// What is put together for the next batch.
 struct Building<P> {
-    changes: Vec<RowChange>,
+    changes: RowChanges,
     dead: Vec<DeadLetter>,
     moves: Vec<Move>,
-    bytes: usize,
+    dead_bytes: usize,
     position: Option<P>,
     counts: Counts,
     /// When the first part came.
@@ -78,10 +79,10 @@ struct Building<P> {
 impl<P> Building<P> {
     fn new(rows: usize) -> Self {
         Self {
-            changes: Vec::with_capacity(rows),
+            changes: RowChanges::with_capacity(rows),
             dead: Vec::new(),
             moves: Vec::new(),
-            bytes: 0,
+            dead_bytes: 0,
             position: None,
             counts: Counts::default(),
             since: Duration::ZERO,
@@ -93,6 +94,11 @@ impl<P> Building<P> {
 
     fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.moves.is_empty() && self.position.is_none()
+    }
+
+    /// Bytes that its changes hold, about.
+    fn bytes(&self) -> usize {
+        self.changes.size_bytes() + self.dead_bytes
     }
 
     fn touch(&mut self, now: Moment) {
@@ -179,7 +185,7 @@ impl<P: Position> Machine<P> {
     /// Bytes of changes that are not durable, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.building.bytes + self.flight.as_ref().map_or(0, |flight| flight.bytes)
+        self.building.bytes() + self.flight.as_ref().map_or(0, |flight| flight.bytes)
     }
 
     /// When the oldest change that is not durable came, or was committed at the source.
@@ -208,7 +214,7 @@ impl<P: Position> Machine<P> {
             building.rows_since = Some(now.elapsed);
             building.older(now.wall_ms);
         }
-        building.bytes += change_bytes(&change) + dead.as_ref().map_or(0, dead_bytes);
+        building.dead_bytes += dead.as_ref().map_or(0, DeadLetter::size_bytes);
         building.counts.add(change.table, &change.op);
         building.changes.push(change);
         building.dead.extend(dead);
@@ -280,6 +286,7 @@ impl<P: Position> Machine<P> {
         }
         let rows = self.building.changes.len().min(self.config.batch_rows);
         let built = std::mem::replace(&mut self.building, Building::new(rows));
+        let bytes = built.bytes();
         let mut moves = built.moves;
         let from = self.chain.clone();
         if let Some(position) = &built.position {
@@ -293,7 +300,7 @@ impl<P: Position> Machine<P> {
                 counts: built.counts,
                 committed_at_ms: built.committed_at_ms,
             },
-            bytes: built.bytes,
+            bytes,
             oldest_ms: built.oldest_ms,
             from,
             to: self.chain.clone(),
@@ -368,13 +375,14 @@ impl<P: Position> Machine<P> {
         let own = self.own_move(to.clone());
         let mut counts = Counts::default();
         counts.add(table, &change.op);
+        let changes = RowChanges::from(vec![change]);
         self.flight = Some(Flight {
             durable: Durable {
                 position: Some(position),
                 counts,
                 committed_at_ms: None,
             },
-            bytes: change_bytes(&change),
+            bytes: changes.size_bytes(),
             oldest_ms: None,
             from,
             to,
@@ -383,7 +391,7 @@ impl<P: Position> Machine<P> {
         RowBatch {
             source: self.config.source.clone(),
             moves: vec![own],
-            changes: vec![change],
+            changes,
             dead: Vec::new(),
         }
     }
@@ -398,7 +406,7 @@ impl<P: Position> Machine<P> {
 
     fn is_full(&self) -> bool {
         self.building.changes.len() >= self.config.batch_rows
-            || self.building.bytes >= self.config.batch_bytes
+            || self.building.bytes() >= self.config.batch_bytes
             || self.building.moves.len() >= MOVES_MAX
     }
 }

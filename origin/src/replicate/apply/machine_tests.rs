@@ -151,7 +151,7 @@ fn a_clear_is_alone_and_repeated_until_nothing_is_left() {
         assert!(!machine.advance(At(3), None, at(1)));
         let batch = machine.take_batch(ms(1), false).unwrap();
         assert_eq!(moved(&batch), (Some(1), Some(2), 1));
-        assert_eq!(batch.changes[0].op, RowOp::Clear);
+        assert_eq!(batch.changes.iter().next().unwrap().op, RowOp::Clear);
         let durable = machine.finished(how);
         assert_eq!(durable.is_some(), how == Finished::Durable);
     }

@@ -9,7 +9,6 @@ mod error;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
-mod size;
 #[cfg(test)]
 mod tests;
 
@@ -32,9 +31,9 @@ pub use error::ApplyError;
 const OVERLOADED_PAUSE: Duration = Duration::from_millis(5);
 
 /// Rows of a batch at most.
-pub const BATCH_ROWS_MAX: usize = 50_000;
+pub const BATCH_ROWS_MAX: usize = 200_000;
 /// Bytes of a batch at most, about: a quarter of the writer's queue.
-pub const BATCH_BYTES_MAX: usize = 16 << 20;
+pub const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// Rows after which it is asked again whether a batch is due.
 const ROWS_UNASKED: u32 = 64;

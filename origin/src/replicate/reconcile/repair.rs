@@ -266,7 +266,7 @@ impl Table<'_> {
         let batch = RowBatch {
             source: self.work.config.name.clone(),
             moves: Vec::new(),
-            changes,
+            changes: changes.into(),
             dead,
         };
         let writer = self.work.following.writer.clone();

@@ -10,7 +10,7 @@ use super::row::Rows;
 use super::seen::Seen;
 use super::source::{Place, Protocol, Source};
 use super::store::{Ledger, STREAM};
-use crate::ingest::rows::RowBatch;
+use crate::ingest::rows::{RowBatch, RowChanges};
 use crate::replicate::apply::machine::{Finished, Moment};
 
 /// Rounds after the last fault by which everything has to be durable.
@@ -216,7 +216,7 @@ impl<L: Ledger> World<L> {
             // It did not happen; a mutant's checkpoint had its own transaction.
             self.seen.failed_commits += 1;
             if self.mutant == Some(Mutant::CheckpointApart) {
-                let changes = Vec::new();
+                let changes = RowChanges::default();
                 self.store.commit(&RowBatch {
                     changes,
                     ..job.batch
@@ -251,10 +251,7 @@ impl<L: Ledger> World<L> {
         match done {
             Finished::Durable => {
                 self.seen.commits += 1;
-                let is_clear = |change: &crate::ingest::rows::RowChange| {
-                    change.op == crate::ingest::rows::RowOp::Clear
-                };
-                if batch.changes.iter().any(is_clear) {
+                if batch.changes.iter().any(|change| change.is_clear()) {
                     self.is_mid_clear = false;
                 }
             }

@@ -116,20 +116,19 @@ impl Ledger for Model {
         if !batch.moves.iter().all(expected) {
             return (Finished::Conflict, 0);
         }
-        if let [
-            RowChange {
-                table,
-                key,
-                op: RowOp::Clear,
-            },
-        ] = &batch.changes[..]
-            && self.clear(slot_of(*table, *key))
+        let clear = batch
+            .changes
+            .iter()
+            .next()
+            .filter(|change| change.is_clear());
+        if let Some(change) = clear
+            && self.clear(slot_of(change.table, change.key))
         {
             return (Finished::More, 0);
         }
         let mut dead = 0;
-        for change in &batch.changes {
-            if change.op != RowOp::Clear && !self.apply(change) {
+        for change in batch.changes.iter() {
+            if !change.is_clear() && !self.apply(&change) {
                 dead += 1;
             }
         }
