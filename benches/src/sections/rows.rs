@@ -16,19 +16,23 @@ use edgewise_wire::api::{EventType, Item};
 
 use crate::table::Table;
 
-/// Rows of each shape.
-const ROWS: usize = 1_000_000;
+/// Rows of a batch, rows in all, and the exponent of Zipf's law for users and items.
+const SHAPES: [(usize, usize, f64); 4] = [
+    (1_000, 200_000, 1.0),
+    (20_000, 1_000_000, 1.0),
+    (200_000, 2_000_000, 1.0),
+    (200_000, 2_000_000, 0.5),
+];
 const USERS: usize = 10_000;
 const ITEMS: usize = 2_000;
 /// 2026-01-01 00:00 UTC.
 const START_MS: i64 = 1_767_225_600_000;
 
 pub(crate) fn run(table: &mut Table) -> Result<()> {
-    for batch_rows in [1_000, 10_000, 50_000] {
-        let rows = if batch_rows == 1_000 { ROWS / 5 } else { ROWS };
-        let measured = measure(batch_rows, rows)?;
+    for (batch_rows, rows, exponent) in SHAPES {
+        let measured = measure(batch_rows, rows, exponent)?;
         table.row(
-            format!("durable rows, batches of {batch_rows}"),
+            format!("durable rows, batches of {batch_rows}, Zipf({exponent})"),
             format!(
                 "{:.0} rows/s, {:.2} CPU µs a row, {:.0} MiB resident",
                 rows as f64 / measured.elapsed_s,
@@ -48,7 +52,7 @@ struct Measured {
     resident_mib: f64,
 }
 
-fn measure(batch_rows: usize, rows: usize) -> Result<Measured> {
+fn measure(batch_rows: usize, rows: usize, exponent: f64) -> Result<Measured> {
     let directory = tempfile::tempdir()?;
     let cache_bytes = StoreConfig::default().cache_mb << 20;
     let store = Arc::new(RedbStore::open_with(directory.path(), cache_bytes)?);
@@ -58,7 +62,7 @@ fn measure(batch_rows: usize, rows: usize) -> Result<Measured> {
     };
     let writer = Writer::start(store, Clock::system(), &config, Arc::new(()))?;
     prepare(&writer)?;
-    let mut draw = Draw::new();
+    let mut draw = Draw::new(exponent);
     let mut position = None;
     let (mut elapsed_s, mut cpu_s) = (0.0, 0.0);
     for start in (0..rows).step_by(batch_rows) {
@@ -115,11 +119,11 @@ struct Draw {
 }
 
 impl Draw {
-    fn new() -> Self {
+    fn new(exponent: f64) -> Self {
         Self {
             state: 7,
-            users: zipf(USERS),
-            items: zipf(ITEMS),
+            users: zipf(USERS, exponent),
+            items: zipf(ITEMS, exponent),
         }
     }
 
@@ -173,12 +177,12 @@ impl Draw {
     }
 }
 
-/// The distribution function of Zipf's law with exponent 1.
-fn zipf(count: usize) -> Vec<f64> {
+/// The distribution function of Zipf's law.
+fn zipf(count: usize, exponent: f64) -> Vec<f64> {
     let mut sum = 0.0;
     let mut below: Vec<f64> = (1..=count)
         .map(|rank| {
-            sum += 1.0 / rank as f64;
+            sum += (rank as f64).powf(-exponent);
             sum
         })
         .collect();

@@ -65,7 +65,7 @@ impl Batch<'_> {
         match (event.kind, context_mut.is_row()) {
             (EventType::Impression, _) => {
                 self.count(context_mut, |counters| bump(&mut counters.impressions))?;
-                self.seen(context_mut)?;
+                self.seen(context_mut);
             }
             (EventType::View, _) => self.view(context_mut)?,
             (EventType::Click, _) => {
@@ -146,7 +146,7 @@ impl Batch<'_> {
                 counters.watch_ratio_sum += ratio.min(1.0);
             }
         })?;
-        self.seen(context)?;
+        self.seen(context);
         self.warm(
             context,
             if is_completed {
@@ -379,18 +379,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn seen(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
+    fn seen(&mut self, context: &Context<'_>) {
         let event = context.event;
-        let Some(item) = event.item else {
-            return Ok(());
-        };
-        let day = keys::number_slot(event.user, keys::day_of(event.ts_ms));
-        let last_ms = self
-            .tables
-            .seen
-            .entry_or(&*self.stored, day, item, event.ts_ms)?;
-        *last_ms = event.ts_ms.max(*last_ms);
-        Ok(())
+        if let Some(item) = event.item {
+            let day = keys::number_slot(event.user, keys::day_of(event.ts_ms));
+            self.tables.seen.merge(day, item, event.ts_ms);
+        }
     }
 
     pub(super) fn interaction(
@@ -402,12 +396,16 @@ impl Batch<'_> {
         context.effect.author = author;
         if let Some(author) = author {
             let day = keys::number_slot(event.user, keys::day_of(event.ts_ms));
-            *self.tables.affinity.entry(&*self.stored, day, author)? += 1;
+            self.tables.affinity.merge(day, author, 1);
         }
         if let Some(item) = event.item {
-            let reaction = self.reaction(event.user, item)?;
-            reaction.kinds |= 1 << event.kind as u16;
-            reaction.last_ms = reaction.last_ms.max(event.ts_ms);
+            let part = Reaction {
+                kinds: 1 << event.kind as u16,
+                last_ms: event.ts_ms,
+                ..Reaction::default()
+            };
+            let user = keys::number(event.user);
+            self.tables.reactions.merge(user, item, part);
         }
         if let EventOrigin::Id { short, .. } = event.origin {
             let key = keys::number(event.user);

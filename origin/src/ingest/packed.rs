@@ -2,6 +2,7 @@
 //! transaction reads and writes a block once, whatever it does with the block's entries.
 
 mod kept;
+mod scanned;
 #[cfg(test)]
 mod tests;
 mod touched;
@@ -10,9 +11,13 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use self::kept::Kept;
-use self::touched::{Entry, Touched};
+use self::scanned::Scanned;
+use self::touched::{Entry, State, Touched};
 use crate::store::block::{self, BITS_MAX, BLOCK_BYTES_MAX, BlockKey, Cut, Packable};
 use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction};
+
+/// Changes of a prefix from which on all of its blocks are read in one go: most of them are needed.
+const SCANNED_FROM: usize = 4;
 
 /// Entries of `table` by prefix and hash, over what the transaction began with.
 #[derive(Debug)]
@@ -20,7 +25,14 @@ pub(crate) struct Packed<const PREFIX: usize, V> {
     table: Table,
     kept: Kept<PREFIX>,
     touched: Touched<PREFIX, V>,
-    scratch: Encoder,
+    scratch: Scratch,
+}
+
+/// Memory that is used again for each prefix.
+#[derive(Debug, Default)]
+struct Scratch {
+    scanned: Scanned,
+    block: Encoder,
 }
 
 impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
@@ -30,7 +42,7 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
             table,
             kept: Kept::new(table, kept_bytes_max),
             touched: Touched::new(),
-            scratch: Encoder::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -42,7 +54,9 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
         hash: u64,
     ) -> Result<Option<&mut V>, StoreError> {
         let entry = self.touch(stored, prefix, hash)?;
-        entry.is_changed |= entry.value.is_some();
+        if entry.value.is_some() {
+            entry.state = State::Changed;
+        }
         Ok(entry.value.as_mut())
     }
 
@@ -55,7 +69,7 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
         absent: V,
     ) -> Result<&mut V, StoreError> {
         let entry = self.touch(stored, prefix, hash)?;
-        entry.is_changed = true;
+        entry.state = State::Changed;
         Ok(entry.value.get_or_insert(absent))
     }
 
@@ -80,8 +94,26 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
         hash: u64,
     ) -> Result<Option<V>, StoreError> {
         let entry = self.touch(stored, prefix, hash)?;
-        entry.is_changed |= entry.value.is_some();
+        if entry.value.is_some() {
+            entry.state = State::Changed;
+        }
         Ok(entry.value.take())
+    }
+
+    /// Merges `part` into an entry, which need not be read for that; an absent one becomes `part`.
+    pub(crate) fn merge(&mut self, prefix: [u8; PREFIX], hash: u64, part: V) {
+        let Some(at) = self.touched.find(&prefix, hash) else {
+            self.touched.insert(prefix, hash, Some(part), State::Part);
+            return;
+        };
+        let entry = self.touched.entry_mut(at);
+        match &mut entry.value {
+            Some(value) => value.merge(&part),
+            absent => *absent = Some(part),
+        }
+        if entry.state == State::Read {
+            entry.state = State::Changed;
+        }
     }
 
     /// Forgets what was not written: somebody else writes the table.
@@ -120,16 +152,28 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
         prefix: [u8; PREFIX],
         hash: u64,
     ) -> Result<&mut Entry<PREFIX, V>, StoreError> {
-        let at = match self.touched.find(&prefix, hash) {
-            Some(at) => at,
-            None => {
-                let value = self.kept.with_block(&prefix, hash, stored, |block| {
-                    block::find(self.table, &prefix, block, hash)
-                })?;
-                self.touched.insert(prefix, hash, value)
-            }
+        let known = self.touched.find(&prefix, hash);
+        if let Some(at) = known
+            && self.touched.entry_mut(at).state != State::Part
+        {
+            return Ok(self.touched.entry_mut(at));
+        }
+        let value = self.kept.with_block(&prefix, hash, stored, |block| {
+            block::find::<V>(self.table, &prefix, block, hash)
+        })?;
+        let Some(at) = known else {
+            let at = self.touched.insert(prefix, hash, value, State::Read);
+            return Ok(self.touched.entry_mut(at));
         };
-        Ok(self.touched.entry_mut(at))
+        let entry = self.touched.entry_mut(at);
+        if let Some(mut value) = value {
+            if let Some(part) = &entry.value {
+                value.merge(part);
+            }
+            entry.value = Some(value);
+        }
+        entry.state = State::Changed;
+        Ok(entry)
     }
 }
 
@@ -165,7 +209,7 @@ impl<const PREFIX: usize, V: Packable> Changes<'_, PREFIX, V> {
     ) -> Result<(), StoreError> {
         let changes = changes.iter().map(|&at| {
             let entry = &self.entries[at as usize];
-            (entry.hash, entry.value.as_ref())
+            (entry.hash, entry.change())
         });
         out.clear();
         block::start(out, bits);
@@ -176,16 +220,29 @@ impl<const PREFIX: usize, V: Packable> Changes<'_, PREFIX, V> {
         &self,
         kept: &mut Kept<PREFIX>,
         stored: &mut dyn Transaction,
-        scratch: &mut Encoder,
+        Scratch {
+            scanned,
+            block: scratch,
+        }: &mut Scratch,
     ) -> Result<(), StoreError> {
         let prefix = &self.prefix;
-        let bits = kept.bits(prefix, &*stored)?;
+        let is_scanned = self.order.len() >= SCANNED_FROM;
+        let bits = if is_scanned {
+            scanned.read(self.table, prefix, &*stored)?
+        } else {
+            kept.bits(prefix, &*stored)?
+        };
         let mut rest = self.order;
         while let Some((bucket, now, later)) = self.next_bucket(rest, bits) {
-            let was_stored = kept.with_bucket(prefix, bucket, &*stored, |block| {
+            let mut encode = |block: &[u8]| {
                 self.encode(block, now, bits, scratch)?;
                 Ok(!block.is_empty())
-            })?;
+            };
+            let was_stored = if is_scanned {
+                encode(scanned.block(bucket))?
+            } else {
+                kept.with_bucket(prefix, bucket, &*stored, encode)?
+            };
             let block = scratch.bytes();
             if block.len() > BLOCK_BYTES_MAX && bits < BITS_MAX {
                 return self.split(rest, bits, kept, stored, scratch);

@@ -38,6 +38,20 @@ pub trait Packable: Sized {
     /// # Errors
     /// Where it has no end.
     fn skip(input: &mut Decoder<'_>) -> Result<(), StoreError>;
+
+    /// Adds what happened since: it comes to the same in any order and in any parts.
+    fn merge(&mut self, part: &Self);
+}
+
+/// What becomes of an entry.
+#[derive(Debug)]
+pub enum Change<'v, V> {
+    /// It is this.
+    Set(&'v V),
+    /// It is what it was with this [merged](Packable::merge) into it.
+    Merge(&'v V),
+    /// It goes.
+    Remove,
 }
 
 /// What is called for each entry: prefix, hash and value.
@@ -56,6 +70,10 @@ impl Packable for u64 {
     fn skip(input: &mut Decoder<'_>) -> Result<(), StoreError> {
         input.uint().map(drop)
     }
+
+    fn merge(&mut self, part: &Self) {
+        *self = self.saturating_add(*part);
+    }
 }
 
 /// A time, Unix ms, of the day that ends the prefix.
@@ -71,8 +89,14 @@ impl Packable for i64 {
     fn skip(input: &mut Decoder<'_>) -> Result<(), StoreError> {
         input.uint().map(drop)
     }
+
+    /// The later one.
+    fn merge(&mut self, part: &Self) {
+        *self = (*self).max(*part);
+    }
 }
 
+/// A part says what interaction happened and when; what stands is no part.
 impl Packable for Reaction {
     fn put(&self, _prefix: &[u8], out: &mut Encoder) {
         out.sized(|out| self.write(out));
@@ -84,6 +108,11 @@ impl Packable for Reaction {
 
     fn skip(input: &mut Decoder<'_>) -> Result<(), StoreError> {
         input.sized().map(drop)
+    }
+
+    fn merge(&mut self, part: &Self) {
+        self.kinds |= part.kinds;
+        self.last_ms = self.last_ms.max(part.last_ms);
     }
 }
 
@@ -187,7 +216,7 @@ pub fn find<V: Packable>(
     Ok(None)
 }
 
-/// Appends the entries of a block with `changes` made (ascending by hash; `None` removes).
+/// Appends the entries of a block with `changes` made, ascending by hash.
 ///
 /// # Errors
 /// Where the block is corrupt.
@@ -195,7 +224,7 @@ pub fn merge<'v, V: Packable + 'v>(
     table: Table,
     prefix: &[u8],
     block: &[u8],
-    changes: impl Iterator<Item = (u64, Option<&'v V>)>,
+    changes: impl Iterator<Item = (u64, Change<'v, V>)>,
     out: &mut Encoder,
 ) -> Result<(), StoreError> {
     let mut input = Decoder::part(table, block);
@@ -203,10 +232,11 @@ pub fn merge<'v, V: Packable + 'v>(
         input = open(table, block)?.1;
     }
     let mut last = None;
-    for (hash, value) in changes {
+    for (hash, change) in changes {
         // What lies before the change is copied as it is.
         let before = input.rest();
         let mut copied = 0;
+        let mut found = None;
         while !input.is_empty() {
             let mut entry = input.clone();
             let at = entry.fixed()?;
@@ -216,6 +246,9 @@ pub fn merge<'v, V: Packable + 'v>(
             if at > hash {
                 break;
             }
+            if at == hash {
+                found = Some(entry.clone());
+            }
             V::skip(&mut entry)?;
             last = Some(at);
             if at < hash {
@@ -224,9 +257,18 @@ pub fn merge<'v, V: Packable + 'v>(
             input = entry;
         }
         out.raw(before.get(..copied).unwrap_or_default());
-        if let Some(value) = value {
-            out.fixed(hash);
-            value.put(prefix, out);
+        match (change, found) {
+            (Change::Remove, _) => {}
+            (Change::Merge(part), Some(mut found)) => {
+                let mut value = V::take(&mut found, table, prefix)?;
+                value.merge(part);
+                out.fixed(hash);
+                value.put(prefix, out);
+            }
+            (Change::Set(value) | Change::Merge(value), _) => {
+                out.fixed(hash);
+                value.put(prefix, out);
+            }
         }
     }
     out.raw(input.rest());

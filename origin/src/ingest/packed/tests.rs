@@ -32,6 +32,7 @@ enum Step {
     Add(u8, u16, u16),
     Set(u8, u16, u64),
     Remove(u8, u16, u16),
+    Merge(u8, u16, u16),
     Flush,
     Commit,
     Restart,
@@ -42,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..2_u8, 0..600_u16, 0..300_u16).prop_map(|(p, from, n)| Step::Add(p, from, n)),
         2 => (0..2_u8, 0..900_u16, any::<u64>()).prop_map(|(p, at, to)| Step::Set(p, at, to)),
         3 => (0..2_u8, 0..900_u16, 0..400_u16).prop_map(|(p, from, n)| Step::Remove(p, from, n)),
+        3 => (0..2_u8, 0..900_u16, 0..400_u16).prop_map(|(p, from, n)| Step::Merge(p, from, n)),
         1 => Just(Step::Flush),
         3 => Just(Step::Commit),
         1 => Just(Step::Restart),
@@ -62,8 +64,10 @@ fn run(
         Step::Add(at, from, count) => {
             for number in from..from + count {
                 let (at, hash) = (prefix(at), hashes.of(number));
-                *packed.entry(&*tx, at, hash)? += 1;
-                *model.entry((at, hash)).or_default() += 1;
+                let value = packed.entry(&*tx, at, hash)?;
+                *value = value.saturating_add(1);
+                let value = model.entry((at, hash)).or_default();
+                *value = value.saturating_add(1);
             }
         }
         Step::Set(at, number, to) => {
@@ -78,6 +82,14 @@ fn run(
                 let (at, hash) = (prefix(at), hashes.of(number));
                 let removed = packed.remove(&*tx, at, hash)?;
                 assert_eq!(removed, model.remove(&(at, hash)));
+            }
+        }
+        Step::Merge(at, from, count) => {
+            for number in from..from + count {
+                let (at, hash) = (prefix(at), hashes.of(number));
+                packed.merge(at, hash, 3);
+                let value = model.entry((at, hash)).or_default();
+                *value = value.saturating_add(3);
             }
         }
         Step::Flush => packed.flush(tx)?,

@@ -4,6 +4,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::store::block::Change;
+
 /// Entries kept room for after a transaction.
 const KEPT_ENTRIES: usize = 16_384;
 
@@ -26,7 +28,29 @@ pub(super) struct Entry<const PREFIX: usize, V> {
     pub(super) hash: u64,
     /// `None` where there is no such entry.
     pub(super) value: Option<V>,
-    pub(super) is_changed: bool,
+    pub(super) state: State,
+}
+
+/// What an entry's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// What is stored.
+    Read,
+    /// What is to be stored.
+    Changed,
+    /// A part, to be merged into what is stored.
+    Part,
+}
+
+impl<const PREFIX: usize, V> Entry<PREFIX, V> {
+    /// What becomes of it.
+    pub(super) fn change(&self) -> Change<'_, V> {
+        match (&self.value, self.state) {
+            (Some(value), State::Part) => Change::Merge(value),
+            (Some(value), _) => Change::Set(value),
+            (None, _) => Change::Remove,
+        }
+    }
 }
 
 impl<const PREFIX: usize, V> Touched<PREFIX, V> {
@@ -49,7 +73,13 @@ impl<const PREFIX: usize, V> Touched<PREFIX, V> {
     }
 
     /// Adds an entry that is not there and returns its place.
-    pub(super) fn insert(&mut self, prefix: [u8; PREFIX], hash: u64, value: Option<V>) -> u32 {
+    pub(super) fn insert(
+        &mut self,
+        prefix: [u8; PREFIX],
+        hash: u64,
+        value: Option<V>,
+        state: State,
+    ) -> u32 {
         // A transaction holds fewer: the queue that feeds it is bounded by bytes.
         let at = u32::try_from(self.entries.len()).expect("fewer than 2^32 entries");
         if self.entries.len() == self.entries.capacity() {
@@ -61,7 +91,7 @@ impl<const PREFIX: usize, V> Touched<PREFIX, V> {
             prefix,
             hash,
             value,
-            is_changed: false,
+            state,
         });
         let Self {
             entries,
@@ -90,7 +120,7 @@ impl<const PREFIX: usize, V> Touched<PREFIX, V> {
             .entries
             .iter()
             .zip(0..)
-            .filter(|(entry, _)| entry.is_changed);
+            .filter(|(entry, _)| entry.state != State::Read);
         let mut places: Vec<u32> = changed.map(|(_, at)| at).collect();
         places.sort_unstable_by_key(|&at| {
             let entry = &self.entries[at as usize];

@@ -240,15 +240,15 @@ impl Batch<'_> {
 /// What no store state can make right.
 fn refuse(batch: &RowBatch, source: &SourceRecord) -> Option<Rejected> {
     let mut known = None;
-    for (index, change) in batch.changes.iter().enumerate() {
-        if change.is_clear() && batch.changes.len() > 1 {
+    for (index, (table, is_clear)) in batch.changes.tables().enumerate() {
+        if is_clear && batch.changes.len() > 1 {
             return Some(rejected(index, CLEAR_WITH_OTHERS));
         }
-        if known != Some(change.table) {
-            if source.name(change.table.0).is_none() {
+        if known != Some(table) {
+            if source.name(table.0).is_none() {
                 return Some(rejected(index, NOT_REGISTERED));
             }
-            known = Some(change.table);
+            known = Some(table);
         }
     }
     let mut names = batch.moves.iter().map(|step| step.checkpoint.len());

@@ -130,6 +130,15 @@ impl RowChanges {
         self.entries.len() * size_of::<Entry>() + self.ids.len() + self.whole_bytes
     }
 
+    /// Each change's table, and whether it clears it, in order.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (TableId, bool)> {
+        let mut whole = self.whole.iter();
+        self.entries.iter().filter_map(move |entry| match entry {
+            Entry::Event(event) => Some((event.table, false)),
+            Entry::Whole => whole.next().map(|change| (change.table, change.is_clear())),
+        })
+    }
+
     /// The changes in order.
     pub fn iter(&self) -> impl Iterator<Item = Cow<'_, RowChange>> {
         let mut ids = self.ids.as_str();
