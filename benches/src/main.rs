@@ -20,6 +20,9 @@ struct Options {
     /// Write the table into docs/performance.md.
     #[arg(long)]
     save: bool,
+    /// Fail where a bar is missed.
+    #[arg(long)]
+    strict: bool,
 }
 
 fn main() -> Result<()> {
@@ -44,6 +47,9 @@ fn main() -> Result<()> {
     println!("{text}");
     if options.save {
         table::save(&text)?;
+    }
+    if options.strict {
+        anyhow::ensure!(table.missed() == 0, "{} bars were missed", table.missed());
     }
     Ok(())
 }

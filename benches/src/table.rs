@@ -12,6 +12,7 @@ const MARKERS: (&str, &str) = ("<!-- bench -->", "<!-- /bench -->");
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<[String; 4]>,
+    missed: usize,
 }
 
 impl Table {
@@ -26,6 +27,20 @@ impl Table {
         let row = [what.into(), result.into(), beside.into(), method.into()];
         eprintln!("bench:   {}: {}", row[0], row[1]);
         self.rows.push(row);
+    }
+
+    /// What stands beside a result that has to reach `bar`.
+    pub(crate) fn bar(&mut self, bar: &str, is_met: bool) -> String {
+        if is_met {
+            return format!("bar: {bar}");
+        }
+        self.missed += 1;
+        format!("bar: {bar}, **missed**")
+    }
+
+    /// Bars that were not reached.
+    pub(crate) fn missed(&self) -> usize {
+        self.missed
     }
 
     /// The table in Markdown.

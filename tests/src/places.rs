@@ -10,10 +10,16 @@ pub fn root() -> &'static Path {
         .expect("tests lie in the root")
 }
 
-/// The `edgewise` binary of the development profile, which `cargo xtask test` builds first.
+/// The `edgewise` binary of the profile that this was built with: `cargo xtask test` and
+/// `cargo xtask bench` build it first.
 #[must_use]
 pub fn edgewise() -> PathBuf {
-    target().join("debug/edgewise")
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    target().join(profile).join("edgewise")
 }
 
 /// Where `cargo xtask setup` puts what the distribution does not have or would start by itself.

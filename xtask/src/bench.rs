@@ -37,6 +37,9 @@ pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
     if options.save {
         bench.arg("--save");
     }
+    if options.strict {
+        bench.arg("--strict");
+    }
     bench.env("PATH", demo::path_with_node()?);
     run("measure", &mut bench)
 }

@@ -104,11 +104,15 @@ struct TestOptions {
 /// Options of `bench`.
 #[derive(Args)]
 struct BenchOptions {
-    /// Only these sections (ranking, bundle, edge, ingest, import, load); all where absent.
+    /// Only these sections: ranking, bundle, edge, ingest, rows, import, load, drain, memory, copy,
+    /// mariadb, freshness, chaos (an hour); all but chaos where absent.
     sections: Vec<String>,
     /// Write the table into docs/performance.md.
     #[arg(long)]
     save: bool,
+    /// Fail where a bar is missed.
+    #[arg(long)]
+    strict: bool,
 }
 
 fn main() -> ExitCode {

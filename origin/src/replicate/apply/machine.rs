@@ -17,11 +17,12 @@ use crate::ingest::rows::{
 /// source may not cost a durable commit for each of its messages.
 pub(super) const ADVANCE_LINGER: Duration = Duration::from_millis(100);
 
-/// A batch that has this many rows when it could go is part of a flood: it waits for more.
-pub(super) const FLOOD_ROWS: usize = 4_096;
-/// How long since its first row. A commit costs as much as thousands of rows do, so in a flood
-/// small batches would be all that the writer gets done.
-pub(super) const FLOOD_LINGER: Duration = Duration::from_secs(1);
+/// How long a batch waits for more for each row that it has: where rows come faster than this, it
+/// goes on growing, as a small batch costs a multiple of a large one for each row. Slower ones are
+/// not held up.
+pub(super) const LINGER_PER_ROW: Duration = Duration::from_micros(50);
+/// How long it waits so at most, since its first row.
+pub(super) const LINGER_MAX: Duration = Duration::from_millis(250);
 
 /// A batch with this many further checkpoints is full.
 pub(super) const MOVES_MAX: usize = 1_024;
@@ -328,11 +329,9 @@ impl<P: Position> Machine<P> {
             return None;
         }
         let lone = self.building.since + self.linger.max(ADVANCE_LINGER);
-        let linger = if self.building.changes.len() >= FLOOD_ROWS {
-            self.linger.max(FLOOD_LINGER)
-        } else {
-            self.linger
-        };
+        let rows = u32::try_from(self.building.changes.len()).unwrap_or(u32::MAX);
+        let more = LINGER_PER_ROW.saturating_mul(rows).min(LINGER_MAX);
+        let linger = self.linger.max(more);
         let rows = self.building.rows_since.map(|since| since + linger);
         let further = (!self.building.moves.is_empty()).then(|| self.building.since + self.linger);
         Some(rows.into_iter().chain(further).min().unwrap_or(lone))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::machine::{ADVANCE_LINGER, FLOOD_LINGER, FLOOD_ROWS, Finished, Machine, Moment};
+use super::machine::{ADVANCE_LINGER, Finished, LINGER_MAX, LINGER_PER_ROW, Machine, Moment};
 use super::{ApplierConfig, Position};
 use crate::ingest::rows::{Move, RowBatch, RowChange, RowKey, RowOp, TableId};
 
@@ -93,15 +93,18 @@ fn a_position_alone_waits_longer_than_rows_do() {
 }
 
 #[test]
-fn a_flood_waits_for_a_larger_batch_and_no_longer_than_it_may() {
-    let mut machine = machine(FLOOD_ROWS + 1);
-    for _ in 1..FLOOD_ROWS {
-        assert!(push(&mut machine, 1, at(2)));
-    }
-    assert_eq!(machine.due(), Some(ms(7)));
-    assert!(push(&mut machine, 1, at(6)));
-    assert_eq!(machine.due(), Some(ms(2) + FLOOD_LINGER));
-    assert!(push(&mut machine, 1, at(8)));
+fn rows_that_come_fast_wait_for_a_larger_batch_and_no_longer_than_they_may() {
+    let mut machine = machine(10_001);
+    let pushed = |machine: &mut Machine<At>, count: usize| {
+        (0..count).for_each(|_| assert!(push(machine, 1, at(2))));
+    };
+    pushed(&mut machine, 100);
+    assert_eq!(machine.due(), Some(ms(7)), "few rows go as soon as any");
+    pushed(&mut machine, 900);
+    assert_eq!(machine.due(), Some(ms(2) + 1_000 * LINGER_PER_ROW));
+    pushed(&mut machine, 9_000);
+    assert_eq!(machine.due(), Some(ms(2) + LINGER_MAX));
+    pushed(&mut machine, 1);
     assert_eq!(machine.due(), Some(ms(0)), "it is full");
 }
 
