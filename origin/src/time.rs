@@ -92,7 +92,8 @@ fn digits(text: &str) -> Option<i64> {
     all.then(|| text.parse().ok()).flatten()
 }
 
-fn days_in(year: i64, month: i64) -> i64 {
+/// Days of a month.
+pub(crate) fn days_in(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -103,7 +104,7 @@ fn days_in(year: i64, month: i64) -> i64 {
 
 /// Days since 1970 of a date of the Gregorian calendar (Howard Hinnant, "chrono-compatible
 /// low-level date algorithms").
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

@@ -5,6 +5,7 @@ use edgewise_wire::limits::CREATED_AT_MS_MAX;
 use super::{Fault, shown};
 use crate::replicate::mapping::column::{Class, Unit};
 use crate::replicate::value::Value;
+use crate::time::{days_in, days_since_epoch};
 
 /// A moment, Unix ms; `None` where the value is NULL.
 pub(crate) fn ms(value: Value<'_>, class: Class) -> Result<Option<i64>, Fault> {
@@ -218,24 +219,4 @@ impl Input<'_> {
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let exists = year > 0 && (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
     exists.then(|| days_since_epoch(year, month, day))
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970 of a date of the Gregorian calendar (Howard Hinnant, "chrono-compatible
-/// low-level date algorithms").
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
