@@ -155,6 +155,18 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
         report.error(object, problem, "map the tables behind it");
         return;
     }
+    if catalog::is_of_system(&name) {
+        let problem = "it is a table of the system: no publication takes it";
+        report.error(object, problem, "map a table of yours, or drop the entry");
+        return;
+    }
+    if let Some(problem) = catalog::inherited(table) {
+        let fix = format!(
+            "map each of these by itself instead of {name}; rows of {name} itself count once they \
+             are in one of them, or once {name} is partitioned (PARTITION BY)"
+        );
+        report.error(&object, problem, fix);
+    }
     if table.persistence != "p" {
         let fix = format!("ALTER TABLE {sql} SET LOGGED;");
         report.error(
@@ -360,6 +372,7 @@ pub fn publication(
             let fix = format!("ALTER PUBLICATION {} ADD TABLE {sql};", ident(name));
             if found.is_own && table.is_own {
                 report.info(&object, format!("{problem}; `edgewise replicate` adds it"));
+                writable(&catalogue.facts, server, report);
             } else {
                 report.error(&object, problem, fix);
             }
@@ -424,6 +437,7 @@ fn missing_publication(
     let own = |name: &String| catalogue.tables.get(name).is_none_or(|table| table.is_own);
     if catalogue.facts.may_create && names.iter().all(own) {
         report.info(object, "it does not exist; `edgewise replicate` creates it");
+        writable(&catalogue.facts, server, report);
     } else {
         report.error(
             object,
@@ -431,6 +445,28 @@ fn missing_publication(
              and to own the tables)",
             create_publication(&server.publication, &names),
         );
+    }
+}
+
+/// Whether a publication can be created or changed.
+fn writable(facts: &Facts, server: &Server, report: &mut Report) {
+    if !facts.is_read_only {
+        return;
+    }
+    let fix = format!(
+        "ALTER ROLE {} IN DATABASE {} SET default_transaction_read_only = off;",
+        ident(&facts.user),
+        ident(&server.database)
+    );
+    let object = format!("role {}", facts.user);
+    if !report
+        .findings
+        .iter()
+        .any(|finding| finding.object == object)
+    {
+        let problem = "its transactions are read-only (default_transaction_read_only = on): it \
+                       cannot write the publication";
+        report.error(object, problem, fix);
     }
 }
 

@@ -330,12 +330,19 @@ async fn creating(
             Ok(rows) => return rows.map_err(|error| PgError::from_wire(&error, &place)),
             Err(_) => {
                 // It may take as long as those transactions, but the server has to be there.
-                answer(catalog::facts(server, client)).await?;
+                let prepared = answer(catalog::prepared(server, client)).await?;
                 tracing::warn!(
                     slot = %server.slot,
                     "the slot's creation waits for running transactions to end; see \
                      SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start"
                 );
+                if !prepared.is_empty() {
+                    tracing::warn!(
+                        slot = %server.slot, prepared = prepared.join(", "),
+                        "it waits for prepared transactions too, which are in pg_prepared_xacts \
+                         instead: end each in its database by COMMIT PREPARED or ROLLBACK PREPARED"
+                    );
+                }
             }
         }
     }
