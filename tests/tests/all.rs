@@ -16,6 +16,7 @@ mod replicate_bad_mariadb;
 mod replicate_bad_rows;
 mod replicate_bad_source;
 mod replicate_kafka;
+mod replicate_lag;
 mod replicate_operator;
 mod replicate_poll;
 mod replicate_recovery;
