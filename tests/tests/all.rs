@@ -15,6 +15,7 @@ mod replicate_altered;
 mod replicate_bad_mariadb;
 mod replicate_bad_rows;
 mod replicate_bad_source;
+mod replicate_decimals;
 mod replicate_kafka;
 mod replicate_lag;
 mod replicate_operator;
