@@ -91,6 +91,24 @@ fn read_only_role(server: &Postgres) {
     let _ = operator.check_passes();
 }
 
+/// The SQL for each of several tables can be run, whatever a column is called.
+fn watermarks_without_index(server: &Postgres) {
+    let mut session = database(server, "watermarks");
+    for table in ["posts", "follows", "interactions"] {
+        session.sql(&format!(
+            "alter table {table} add column \"Upd\" timestamptz not null default now()"
+        ));
+    }
+    let polled = mapping(PG, &server.url("watermarks"), "mode = \"poll\"");
+    let polled = polled.replace("\nto = ", "\nwatermark = \"Upd\"\nto = ");
+    let operator = Operator::new(&polled, &[]);
+    let _ = operator.check_finds(&["public.interactions", "Upd", "concurrently"]);
+    let applied = operator.apply_fixes(&mut session);
+    assert_eq!(applied.len(), 3, "{applied:?}");
+    let report = operator.check_passes().to_string();
+    assert!(!report.contains("CREATE INDEX"), "{report}");
+}
+
 /// It is in no session, so pg_stat_activity does not show it.
 fn prepared_transaction(server: &Postgres) {
     let mut session = database(server, "prepared");
@@ -119,6 +137,10 @@ fn what_does_not_fit_is_said_before_rows_are_missing() {
     together(vec![
         ("inheritance", Box::new(|| inheritance(&server))),
         ("a table of the system", Box::new(|| system_table(&server))),
+        (
+            "watermarks without index",
+            Box::new(|| watermarks_without_index(&server)),
+        ),
         ("a read-only role", Box::new(|| read_only_role(&server))),
     ]);
 }

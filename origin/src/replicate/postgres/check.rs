@@ -7,7 +7,7 @@ use super::client::Server;
 use super::error::{PgError, ident};
 use crate::replicate::check::Report;
 use crate::replicate::config::SourceConfig;
-use crate::replicate::mapping::TablePlan;
+use crate::replicate::mapping::{MappingError, TablePlan};
 
 /// What is judged.
 #[derive(Clone, Debug, Default)]
@@ -214,7 +214,13 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
     key(table, plan, &object, report);
     let columns = table.mapping_columns();
     if let Err(errors) = plan.bind(&columns) {
-        for error in errors {
+        let is_generated = |name: &str| {
+            let mut columns = table.columns.iter();
+            columns.any(|column| column.is_generated && column.name == name)
+        };
+        // Of a generated column there is more to say, below.
+        let is_told = |error: &MappingError| matches!(error, MappingError::NoColumn { column, .. } if is_generated(column));
+        for error in errors.into_iter().filter(|error| !is_told(error)) {
             report.error(
                 &object,
                 error.to_string(),
@@ -231,7 +237,8 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
             report.error(
                 &object,
                 problem,
-                "map an expression over the columns it is made of",
+                "map an expression over the columns that it is computed from, or fill a plain \
+                 column by a trigger",
             );
         }
     }
@@ -630,6 +637,14 @@ mod tests {
             "row-level security",
             "ALTER ROLE app BYPASSRLS;",
         );
+        let generated = |table: &mut Table, _: &mut PublishedTable| {
+            table.columns[1].is_generated = true;
+        };
+        check(generated, "column author is generated", "trigger");
+        let inherited = |table: &mut Table, _: &mut PublishedTable| {
+            table.children = vec!["public.old".to_owned()];
+        };
+        check(inherited, "(public.old)", "by itself");
         check(
             |table, _| table.deferrable_key = Some("posts_pkey".to_owned()),
             "DEFERRABLE",
