@@ -514,6 +514,7 @@ impl<'a> Batch<'a> {
         let record = UserRecord {
             number,
             id: id.to_owned(),
+            rows: 0,
         };
         self.tables.users.put(keys::number(id_hash(id)), record);
         self.tables

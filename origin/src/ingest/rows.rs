@@ -13,6 +13,8 @@ mod event;
 mod fact;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod last_row;
 mod source;
 pub(super) mod stand;
 mod take_back;

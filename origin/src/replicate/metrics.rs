@@ -17,6 +17,8 @@ use crate::ingest::rows::TableId;
 
 /// Changes of rows that are durable, by `source`, `table` and `operation` (put, patch, remove, clear).
 pub const ROWS_TOTAL: &str = "edgewise_replicate_rows_total";
+/// Rows that truncations have taken back, durably, by `source`.
+pub const CLEARED_ROWS_TOTAL: &str = "edgewise_replicate_cleared_rows_total";
 /// What the server has that is not durable here, by `source`.
 pub const LAG_BYTES: &str = "edgewise_replicate_lag_bytes";
 /// Age of the newest change that is durable while there are others to come; 0 = up to date.
@@ -70,6 +72,7 @@ const NONE_MS: i64 = i64::MAX;
 /// Describes every metric of this module.
 pub fn describe() {
     describe_counter!(ROWS_TOTAL, "durable changes of rows by table and operation");
+    describe_counter!(CLEARED_ROWS_TOTAL, "rows that truncations took back");
     describe_counter!(RECONNECTS_TOTAL, "connections after the first");
     describe_counter!(RETRIES_TOTAL, "requests and batches that were tried again");
     describe_counter!(DEAD_LETTERS_TOTAL, "rows that were refused and kept");
@@ -135,6 +138,7 @@ pub struct SourceMetrics {
     oldest_unapplied: Gauge,
     reconnects: Counter,
     retries: Counter,
+    cleared_rows: Counter,
     dead_letters_total: Counter,
     dead_letters: Gauge,
     connected: Gauge,
@@ -202,6 +206,7 @@ impl SourceMetrics {
             oldest_unapplied: of(OLDEST_UNAPPLIED_SECONDS),
             reconnects: counter!(RECONNECTS_TOTAL, "source" => label()),
             retries: counter!(RETRIES_TOTAL, "source" => label()),
+            cleared_rows: counter!(CLEARED_ROWS_TOTAL, "source" => label()),
             dead_letters_total: counter!(DEAD_LETTERS_TOTAL, "source" => label()),
             dead_letters: of(DEAD_LETTERS),
             connected: of(CONNECTED),
@@ -304,6 +309,11 @@ impl SourceMetrics {
     pub fn dead_letters(&self, kept: impl Fn(TableId) -> u64) {
         let kept: u64 = self.tables.iter().map(|table| kept(table.id)).sum();
         self.dead_letters.set(kept as f64);
+    }
+
+    /// A truncation took rows back; it may have more to take.
+    pub fn cleared(&self, rows: u64) {
+        self.cleared_rows.increment(rows);
     }
 
     /// A batch was submitted.

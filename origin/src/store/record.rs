@@ -227,19 +227,25 @@ pub struct UserRecord {
     pub number: u64,
     /// User id.
     pub id: String,
+    /// Mapped rows that say the user exists; the user's data goes with the last.
+    pub rows: u32,
 }
 
 impl Record for UserRecord {
     fn write(&self, out: &mut Encoder) {
-        out.byte(1);
+        out.byte(if self.rows > 0 { 2 } else { 1 });
         out.uint(self.number).text(&self.id);
+        if self.rows > 0 {
+            out.uint(u64::from(self.rows));
+        }
     }
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut input = Decoder::record(table, bytes, 1)?;
+        let (mut input, version) = Decoder::versions(table, bytes, 2)?;
         let record = Self {
             number: input.uint()?,
             id: input.text()?.to_owned(),
+            rows: if version == 2 { input.uint32()? } else { 0 },
         };
         input.finish()?;
         Ok(record)

@@ -142,6 +142,7 @@ fn a_row_of_a_user_that_is_missing_changed_or_too_many() {
         let user = UserRecord {
             number: 3,
             id: "w".to_owned(),
+            rows: 0,
         };
         tx.put(Table::UserIds, &keys::number(3), &user.id.encode())?;
         tx.put(Table::Users, &keys::number(id_hash("w")), &user.encode())

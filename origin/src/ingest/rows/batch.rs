@@ -165,7 +165,7 @@ impl Batch<'_> {
                 self.log_event(table, true, event)
             }
             RememberedRow::Item { item, .. } => self.end_item(*item),
-            RememberedRow::User { user } => self.delete_user_of(*user).map(drop),
+            RememberedRow::User { user } => self.end_user(*user),
             RememberedRow::Follow {
                 user,
                 author,

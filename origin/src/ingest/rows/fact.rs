@@ -99,8 +99,27 @@ impl Batch<'_> {
             self.undo(table, old)?;
         }
         let user = self.register_user(id)?;
+        let name = keys::number(id_hash(id));
+        if let Some(record) = self.tables.users.get_mut(&*self.stored, name)? {
+            record.rows = record.rows.saturating_add(1);
+        }
         self.remember(table, key, RememberedRow::User { user })?;
         Ok(Done::Changed)
+    }
+
+    /// A row no longer says that a user exists; others may.
+    pub(super) fn end_user(&mut self, number: u64) -> Result<(), StoreError> {
+        let Some(id) = self.user_id(number)? else {
+            return Ok(());
+        };
+        let name = keys::number(id_hash(&id));
+        if let Some(record) = self.tables.users.get_mut(&*self.stored, name)? {
+            record.rows = record.rows.saturating_sub(1);
+            if record.rows > 0 {
+                return Ok(());
+            }
+        }
+        self.delete_user(&id).map(drop)
     }
 
     pub(super) fn put_follow(

@@ -171,14 +171,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Forgets what is known of a user number after its data was deleted.
-    pub(super) fn delete_user_of(&mut self, number: u64) -> Result<bool, StoreError> {
-        match self.user_id(number)? {
-            Some(id) => self.delete_user(&id).map(|outcome| outcome.accepted > 0),
-            None => Ok(false),
-        }
-    }
-
     /// Bytes of a source's checkpoint.
     pub(super) fn checkpoint(
         &self,

@@ -442,38 +442,3 @@ fn memory_that_lost_or_gained_a_row_is_found() {
         "{report:?}"
     );
 }
-
-/// Two sources may have the same item: a source that is forgotten takes none of the other's.
-#[test]
-fn an_item_is_there_until_its_last_row_goes() {
-    let mut rig = rig();
-    let says = |table, key, id: &str| RowChange {
-        table: TableId(table),
-        key: RowKey::Int(key),
-        op: RowOp::Put(Fact::Item(Box::new(item(id, "a")))),
-    };
-    let ends = |table, key| RowChange {
-        table: TableId(table),
-        key: RowKey::Int(key),
-        op: RowOp::Remove,
-    };
-    let is_there = |rig: &Rig| {
-        let found = read::item(&*rig.read(), "x").unwrap().unwrap();
-        found.deleted_at_ms.is_none()
-    };
-    write(
-        &rig,
-        vec![says(1, 1, "x"), says(2, 7, "x"), says(2, 7, "x")],
-    );
-    write(&rig, vec![ends(1, 1)]);
-    assert!(is_there(&rig));
-    rig.restart();
-    // The row becomes another item and comes back.
-    write(&rig, vec![says(2, 7, "y")]);
-    assert!(!is_there(&rig));
-    write(&rig, vec![says(2, 7, "x"), says(1, 1, "x"), ends(2, 7)]);
-    assert!(is_there(&rig));
-    write(&rig, vec![ends(1, 1)]);
-    assert!(!is_there(&rig));
-    rig.check();
-}

@@ -125,6 +125,15 @@ struct Flight<P> {
     clears: Option<TableId>,
 }
 
+/// A table that is being cleared, which may take many batches.
+struct Clearing<P> {
+    table: TableId,
+    /// The position after it.
+    position: P,
+    /// When it came, or was committed at the source where that is known.
+    since_ms: i64,
+}
+
 /// See the [module](self).
 pub struct Machine<P> {
     config: ApplierConfig,
@@ -133,8 +142,8 @@ pub struct Machine<P> {
     chain: Option<Vec<u8>>,
     building: Building<P>,
     flight: Option<Flight<P>>,
-    /// A table to be cleared and the position after it; nothing else goes on meanwhile.
-    clear: Option<(TableId, P)>,
+    /// A table to be cleared; nothing else goes on meanwhile.
+    clear: Option<Clearing<P>>,
     is_broken: bool,
 }
 
@@ -183,6 +192,12 @@ impl<P: Position> Machine<P> {
         self.flight.is_some()
     }
 
+    /// Whether a table is being cleared.
+    #[must_use]
+    pub fn is_clearing(&self) -> bool {
+        self.clear.is_some()
+    }
+
     /// Bytes of changes that are not durable, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -193,7 +208,9 @@ impl<P: Position> Machine<P> {
     #[must_use]
     pub fn oldest_ms(&self) -> Option<i64> {
         let flight = self.flight.as_ref().and_then(|flight| flight.oldest_ms);
-        flight.into_iter().chain(self.building.oldest_ms).min()
+        let clear = self.clear.as_ref().map(|clear| clear.since_ms);
+        let received = self.building.oldest_ms.into_iter().chain(clear);
+        flight.into_iter().chain(received).min()
     }
 
     /// Adds a change after which the source stands at `position`. False, and nothing happened,
@@ -261,14 +278,18 @@ impl<P: Position> Machine<P> {
         true
     }
 
-    /// Clears `table`, after which the source stands at `position`. False, and nothing happened,
-    /// unless the machine is clean.
+    /// Clears `table`, after which the source stands at `position`; it came, or was committed at
+    /// the source, at `since_ms`. False, and nothing happened, unless the machine is clean.
     #[must_use]
-    pub fn clear(&mut self, table: TableId, position: P) -> bool {
+    pub fn clear(&mut self, table: TableId, position: P, since_ms: i64) -> bool {
         if self.is_broken || !self.is_clean() {
             return false;
         }
-        self.clear = Some((table, position));
+        self.clear = Some(Clearing {
+            table,
+            position,
+            since_ms,
+        });
         true
     }
 
@@ -278,7 +299,8 @@ impl<P: Position> Machine<P> {
         if self.is_broken || self.flight.is_some() {
             return None;
         }
-        if let Some((table, position)) = self.clear.clone() {
+        if let Some(clear) = &self.clear {
+            let (table, position) = (clear.table, clear.position.clone());
             return Some(self.take_clear(table, position));
         }
         let is_due = at_once || self.due().is_some_and(|due| due <= now);

@@ -142,22 +142,25 @@ fn a_clear_is_alone_and_repeated_until_nothing_is_left() {
     let mut machine = machine(10);
     assert!(push(&mut machine, 1, at(0)));
     assert!(
-        !machine.clear(TableId(1), At(2)),
+        !machine.clear(TableId(1), At(2), 700),
         "rows before it come first"
     );
     machine.take_batch(ms(0), true).unwrap();
-    assert!(!machine.clear(TableId(1), At(2)));
+    assert!(!machine.clear(TableId(1), At(2), 700));
     machine.finished(Finished::Durable).unwrap();
-    assert!(machine.clear(TableId(1), At(2)));
+    assert!(machine.clear(TableId(1), At(2), 700));
     for how in [Finished::More, Finished::More, Finished::Durable] {
+        assert_eq!(machine.oldest_ms(), Some(700), "it is outstanding");
         assert!(!push(&mut machine, 3, at(1)), "nothing goes between");
         assert!(!machine.advance(At(3), None, at(1)));
         let batch = machine.take_batch(ms(1), false).unwrap();
         assert_eq!(moved(&batch), (Some(1), Some(2), 1));
         assert_eq!(batch.changes.iter().next().unwrap().op, RowOp::Clear);
+        assert_eq!(machine.oldest_ms(), Some(700), "in flight too");
         let durable = machine.finished(how);
         assert_eq!(durable.is_some(), how == Finished::Durable);
     }
+    assert_eq!(machine.oldest_ms(), None);
     assert!(push(&mut machine, 3, at(1)));
     let next = machine.take_batch(ms(1), true).unwrap();
     assert_eq!(moved(&next), (Some(2), Some(3), 1));
@@ -174,7 +177,7 @@ fn after_an_error_nothing_is_taken_and_nothing_is_durable() {
         assert!(machine.is_broken());
         assert!(!push(&mut machine, 3, at(0)));
         assert!(!machine.advance(At(3), None, at(0)));
-        assert!(!machine.clear(TableId(1), At(3)));
+        assert!(!machine.clear(TableId(1), At(3), 0));
         assert_eq!(machine.take_batch(ms(1_000), true), None);
     }
 }

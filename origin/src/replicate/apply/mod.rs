@@ -171,14 +171,22 @@ impl<P: Position> Applier<P> {
         self.submit(false).map(drop)
     }
 
-    /// Removes every row of `table` and moves to `position`: a truncation.
+    /// Removes every row of `table` and moves to `position`: a truncation. `committed_at_ms` is
+    /// its commit time where that is known.
     ///
     /// # Errors
     /// As [`Applier::push`].
-    pub async fn clear(&mut self, table: TableId, position: P) -> Result<(), ApplyError> {
+    pub async fn clear(
+        &mut self,
+        table: TableId,
+        position: P,
+        committed_at_ms: Option<i64>,
+    ) -> Result<(), ApplyError> {
         self.flush().await?;
-        let cleared = self.machine.clear(table, position);
+        let since_ms = committed_at_ms.unwrap_or_else(|| self.metrics.wall_ms());
+        let cleared = self.machine.clear(table, position, since_ms);
         debug_assert!(cleared, "everything was flushed");
+        self.gauge();
         self.flush().await
     }
 
@@ -320,6 +328,9 @@ impl<P: Position> Applier<P> {
                 checkpoint: self.config.checkpoint.clone(),
             };
             return self.broke(error);
+        }
+        if self.machine.is_clearing() {
+            self.metrics.cleared(u64::from(outcome.accepted));
         }
         let how = if outcome.more {
             Finished::More

@@ -127,7 +127,7 @@ async fn a_truncated_table_is_cleared_in_steps_and_the_position_follows() {
     for key in 1..=12_000 {
         applier.push(like(key), None, At(key as u64)).await.unwrap();
     }
-    applier.clear(TABLE, At(12_001)).await.unwrap();
+    applier.clear(TABLE, At(12_001), None).await.unwrap();
     assert_eq!(likes(&rig), 0);
     applier.push(like(3), None, At(12_002)).await.unwrap();
     applier.flush().await.unwrap();

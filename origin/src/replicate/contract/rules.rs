@@ -2,6 +2,7 @@
 
 use super::config::{ColumnRules, ContractConfig, Scalar};
 use crate::replicate::mapping::MappingError;
+use crate::replicate::mapping::column::Class;
 use crate::replicate::mapping::expression::{Row, Truth, equal};
 use crate::replicate::mapping::read::{Datum, Fault, datum, number, shown, time, truth_of_text};
 use crate::replicate::value::Value;
@@ -159,10 +160,13 @@ impl Kind {
         let fits = match self {
             Self::Integer => match found {
                 Datum::Int(_) => true,
+                Datum::Decimal(value) => value.whole().is_some(),
                 Datum::Float(value) => value.fract() == 0.0,
                 _ => false,
             },
-            Self::Number => matches!(found, Datum::Int(_) | Datum::Float(_)),
+            Self::Number => {
+                matches!(found, Datum::Int(_) | Datum::Decimal(_) | Datum::Float(_))
+            }
             Self::Boolean => matches!(found, Datum::Bool(_) | Datum::Int(0 | 1)),
             // Whatever else a source sends as text was text there.
             Self::Text => matches!(found, Datum::Text(_)),
@@ -188,8 +192,16 @@ fn json(text: &str) -> Result<(), Fault> {
 }
 
 fn range(row: &Row<'_, '_>, column: usize, min: f64, max: f64) -> Result<(), Fault> {
-    let value = match row.datum(column)? {
+    let found = match row.value(column) {
+        // A decimal may have more digits than are calculated with.
+        Value::Text(text) if row.class(column) == Class::Decimal => {
+            Datum::Float(number::float(text)?)
+        }
+        _ => row.datum(column)?,
+    };
+    let value = match found {
         Datum::Int(value) => value as f64,
+        Datum::Decimal(value) => value.float(),
         Datum::Float(value) => value,
         Datum::Text(text) => number::float(&text)?,
         other => {

@@ -319,7 +319,7 @@ impl<'c> Follower<'c> {
         }
         let tables: Vec<_> = topic.ids().collect();
         for table in tables {
-            self.applier.clear(table, before.clone()).await?;
+            self.applier.clear(table, before.clone(), None).await?;
         }
         self.applier
             .advance(self.position.clone(), None)

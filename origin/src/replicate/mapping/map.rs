@@ -296,6 +296,7 @@ impl BoundTable {
             },
             Some(Source::Expression(expression)) => match expression.eval(row) {
                 Ok(Datum::Unchanged) => return Ok(Read::Unchanged),
+                Ok(Datum::Decimal(value)) => read(Value::Text(&value.to_string()), Class::Decimal),
                 Ok(datum) => with_value(&datum, |value| read(value, Class::Unknown)),
                 Err(fault) => Err(fault),
             },
@@ -381,7 +382,12 @@ fn with_value<T>(
     datum: &Datum<'_>,
     read: impl FnOnce(Value<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
+    let written;
     read(match datum {
+        Datum::Decimal(value) => {
+            written = value.to_string();
+            Value::Text(&written)
+        }
         Datum::Null | Datum::Unchanged => Value::Null,
         Datum::Bool(value) => Value::Bool(*value),
         Datum::Float(value) => Value::Float(*value),

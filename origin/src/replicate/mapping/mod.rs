@@ -5,7 +5,7 @@
 //! here does I/O, reads a clock or panics: what a row cannot be is a [`Violation`].
 
 mod bind;
-mod column;
+pub(crate) mod column;
 mod deliver;
 mod error;
 pub(crate) mod expression;

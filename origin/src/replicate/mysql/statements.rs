@@ -95,7 +95,7 @@ impl Stream<'_> {
                 position.offset = end;
                 position.gtids = self.gtids_with_this();
             }
-            self.applier.clear(*id, position).await?;
+            self.applier.clear(*id, position, None).await?;
         }
         Ok(())
     }

@@ -45,19 +45,10 @@ fn table(table: &PollTable, object: &str, report: &mut Report) {
         .iter()
         .all(|index| index.first() != Some(name))
     {
-        let columns: Vec<&str> = table
-            .order
-            .iter()
-            .map(|column| column.name.as_str())
-            .collect();
         report.error(
             object,
             format!("its watermark {name} has no index: every page would read the whole table"),
-            format!(
-                "CREATE INDEX edgewise_watermark ON {} ({});",
-                table.quoted,
-                columns.join(", ")
-            ),
+            table.create_index.clone(),
         );
     }
     if table

@@ -89,6 +89,8 @@ mod tests {
             quoted: "t".to_owned(),
             columns: vec![column("id", "bigint"), column("at", watermark)],
             indexes: Vec::new(),
+            create_index: "",
+            quote: str::to_owned,
         };
         source::bind(&TablePlan::compile(&config).unwrap(), described).unwrap()
     }

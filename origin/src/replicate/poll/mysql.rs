@@ -39,6 +39,9 @@ impl Connection {
         let read = read.ok_or_else(|| missing(&name))?;
         let described = Described {
             quoted: name.quoted(),
+            // Its name is the table's own.
+            create_index: "CREATE INDEX edgewise_watermark",
+            quote,
             columns: read.mapping_columns(),
             indexes: read
                 .indexes

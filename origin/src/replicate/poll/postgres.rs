@@ -50,6 +50,13 @@ impl Connection {
         let (schema, relation) = catalog::split(&table.name);
         Ok(Described {
             quoted: format!("{}.{}", quote(schema), quote(relation)),
+            // An index's name is the schema's, so the server makes one up; writers go on, but a
+            // partitioned table cannot do that.
+            create_index: match table.kind.as_str() {
+                "p" => "CREATE INDEX",
+                _ => "CREATE INDEX CONCURRENTLY",
+            },
+            quote,
             columns: table.mapping_columns(),
             indexes: indexes
                 .iter()
@@ -174,6 +181,8 @@ mod tests {
         let plan = TablePlan::compile(&config).unwrap();
         let described = Described {
             quoted: "\"public\".\"users\"".to_owned(),
+            create_index: "CREATE INDEX",
+            quote,
             columns,
             indexes: Vec::new(),
         };

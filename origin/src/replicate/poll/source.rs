@@ -58,6 +58,8 @@ pub(super) struct PollTable {
     pub(super) order: Vec<OrderColumn>,
     /// Its indexes' columns.
     pub(super) indexes: Vec<Vec<String>>,
+    /// The statement that makes the index that pages are read by.
+    pub(super) create_index: String,
 }
 
 /// Rows in order, each with the cursor at it.
@@ -71,6 +73,10 @@ pub(super) struct Described {
     pub(super) quoted: String,
     pub(super) columns: Vec<Column>,
     pub(super) indexes: Vec<Vec<String>>,
+    /// The words before the `ON` of a statement that makes an index.
+    pub(super) create_index: &'static str,
+    /// A name as statements write it.
+    pub(super) quote: fn(&str) -> String,
 }
 
 /// A server.
@@ -123,6 +129,8 @@ pub(super) fn bind(plan: &TablePlan, described: Described) -> Result<PollTable, 
         quoted,
         columns,
         indexes,
+        create_index,
+        quote,
     } = described;
     let refused = |problem: String, remedy: &str| PollError::Table {
         table: plan.table().to_owned(),
@@ -159,8 +167,10 @@ pub(super) fn bind(plan: &TablePlan, described: Described) -> Result<PollTable, 
             });
         }
     }
+    let by: Vec<String> = order.iter().map(|column| quote(&column.name)).collect();
     Ok(PollTable {
         name: plan.table().to_owned(),
+        create_index: format!("{create_index} ON {quoted} ({});", by.join(", ")),
         quoted,
         columns,
         bound,

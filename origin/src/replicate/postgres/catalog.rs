@@ -46,6 +46,8 @@ pub struct Facts {
     pub encoding: String,
     /// The role the session has.
     pub user: String,
+    /// Whether its transactions may not write (`default_transaction_read_only`).
+    pub is_read_only: bool,
 }
 
 /// A table, view or the like.
@@ -63,6 +65,8 @@ pub struct Table {
     pub identity: String,
     /// Whether it is a partition of another table.
     pub is_partition: bool,
+    /// The tables that inherit from it and are no partitions, as `schema.name`.
+    pub children: Vec<String>,
     /// Whether rows can be read.
     pub is_readable: bool,
     /// Whether the user owns it.
@@ -222,7 +226,8 @@ SELECT current_setting('server_version'),
     OR EXISTS (SELECT FROM pg_roles WHERE rolname IN ('rds_replication', 'cloudsqlsuperuser',
       'azure_pg_admin') AND pg_has_role(oid, 'MEMBER')),
   has_database_privilege(current_database(), 'CREATE'),
-  current_setting('server_encoding'), current_user::text";
+  current_setting('server_encoding'), current_user::text,
+  current_setting('default_transaction_read_only')::bool";
 
 /// Settings and rights.
 ///
@@ -246,10 +251,27 @@ pub async fn facts(server: &Server, client: &Client) -> Result<Facts, PgError> {
             may_create: row.try_get(10)?,
             encoding: row.try_get(11)?,
             user: row.try_get(12)?,
+            is_read_only: row.try_get(13)?,
         })
     };
     row.and_then(|row| read(&row))
         .map_err(|error| server.error(&error))
+}
+
+/// Prepared transactions of every database as `'gid' of database`, the oldest first.
+const PREPARED: &str = "
+SELECT quote_literal(gid) || ' of database ' || database FROM pg_prepared_xacts
+ORDER BY prepared LIMIT 10";
+
+/// The oldest transactions that were prepared and not ended, as people name them.
+///
+/// # Errors
+///
+/// The session failed.
+pub async fn prepared(server: &Server, client: &Client) -> Result<Vec<String>, PgError> {
+    let rows = client.query(PREPARED, &[]).await;
+    let named = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+    named.map_err(|error| server.error(&error))
 }
 
 /// `$1` schemas and `$2` names, or every table where both are NULL; `$3` whether sizes are wanted,
@@ -266,7 +288,10 @@ SELECT c.oid, n.nspname || '.' || c.relname, c.relkind::text, c.relpersistence::
     FROM pg_partition_tree(c.oid) t WHERE t.isleaf),
     CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) END, 0) ELSE 0 END
     / current_setting('block_size')::int8 AS blocks,
-  row_security_active(c.oid)
+  row_security_active(c.oid),
+  ARRAY(SELECT s.nspname || '.' || k.relname FROM pg_inherits i
+    JOIN pg_class k ON k.oid = i.inhrelid JOIN pg_namespace s ON s.oid = k.relnamespace
+    WHERE i.inhparent = c.oid AND NOT k.relispartition ORDER BY 1)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE WHEN $1::text[] IS NULL
   THEN c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
@@ -439,6 +464,7 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         is_readable: row.try_get(6)?,
         is_own: row.try_get(7)?,
         hides_rows: row.try_get(10)?,
+        children: row.try_get(11)?,
         rows,
         blocks,
         ..Table::default()
@@ -449,6 +475,27 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
 #[must_use]
 pub fn split(name: &str) -> (&str, &str) {
     name.split_once('.').unwrap_or(("public", name))
+}
+
+/// Whether a table (`schema.name`) is the server's own.
+#[must_use]
+pub fn is_of_system(name: &str) -> bool {
+    let (schema, _) = split(name);
+    matches!(schema, "pg_catalog" | "information_schema") || schema.starts_with("pg_toast")
+}
+
+/// What is wrong with following a table that others inherit from: a query of it has their rows,
+/// the stream has them under their own names.
+#[must_use]
+pub fn inherited(table: &Table) -> Option<String> {
+    let children = table.children.join(", ");
+    (!children.is_empty()).then(|| {
+        format!(
+            "tables inherit from it ({children}): their rows change under their own names, so the \
+             stream of {} lacks them",
+            table.name
+        )
+    })
 }
 
 /// A table's name as the catalogue and the stream give it.

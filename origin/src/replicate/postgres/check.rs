@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::catalog::{self, Facts, Publication, Slot, Table, VERSION_MIN};
 use super::client::Server;
 use super::error::{PgError, ident};
+use super::publication;
 use crate::replicate::check::Report;
 use crate::replicate::config::SourceConfig;
-use crate::replicate::mapping::TablePlan;
+use crate::replicate::mapping::{MappingError, TablePlan};
 
 /// What is judged.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +69,7 @@ async fn look(server: &Server, plans: &[&TablePlan], report: &mut Report) -> Res
     for plan in plans {
         table(&catalogue, plan, report);
     }
-    publication(&catalogue, server, plans, report);
+    publication::check(&catalogue, server, plans, report);
     slot(&catalogue, server, report);
     if catalogue.facts.wal_level == "logical" && catalogue.facts.may_replicate {
         // Whether pg_hba.conf lets a replication session in is only seen by opening one.
@@ -155,6 +156,18 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
         report.error(object, problem, "map the tables behind it");
         return;
     }
+    if catalog::is_of_system(&name) {
+        let problem = "it is a table of the system: no publication takes it";
+        report.error(object, problem, "map a table of yours, or drop the entry");
+        return;
+    }
+    if let Some(problem) = catalog::inherited(table) {
+        let fix = format!(
+            "map each of these by itself instead of {name}; rows of {name} itself count once they \
+             are in one of them, or once {name} is partitioned (PARTITION BY)"
+        );
+        report.error(&object, problem, fix);
+    }
     if table.persistence != "p" {
         let fix = format!("ALTER TABLE {sql} SET LOGGED;");
         report.error(
@@ -200,11 +213,22 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
         );
     }
     key(table, plan, &object, report);
+    columns(table, plan, &object, report);
+}
+
+/// What the mapping reads of it.
+fn columns(table: &Table, plan: &TablePlan, object: &str, report: &mut Report) {
     let columns = table.mapping_columns();
     if let Err(errors) = plan.bind(&columns) {
-        for error in errors {
+        let is_generated = |name: &str| {
+            let mut columns = table.columns.iter();
+            columns.any(|column| column.is_generated && column.name == name)
+        };
+        // Of a generated column there is more to say, below.
+        let is_told = |error: &MappingError| matches!(error, MappingError::NoColumn { column, .. } if is_generated(column));
+        for error in errors.into_iter().filter(|error| !is_told(error)) {
             report.error(
-                &object,
+                object,
                 error.to_string(),
                 "correct the mapping, or the table",
             );
@@ -217,9 +241,10 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
                 column.name
             );
             report.error(
-                &object,
+                object,
                 problem,
-                "map an expression over the columns it is made of",
+                "map an expression over the columns that it is computed from, or fill a plain \
+                 column by a trigger",
             );
         }
     }
@@ -311,138 +336,6 @@ fn key(table: &Table, plan: &TablePlan, object: &str, report: &mut Report) {
             );
         }
     }
-}
-
-/// The publication.
-pub fn publication(
-    catalogue: &Catalogue,
-    server: &Server,
-    plans: &[&TablePlan],
-    report: &mut Report,
-) {
-    let name = &server.publication;
-    let object = format!("publication {name}");
-    let Some(found) = &catalogue.publication else {
-        missing_publication(catalogue, server, plans, report);
-        return;
-    };
-    if !found.missing.is_empty() {
-        let fix = format!(
-            "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate');",
-            ident(name)
-        );
-        report.error(
-            &object,
-            format!("it does not publish {}", found.missing.join(", ")),
-            fix,
-        );
-    }
-    for plan in plans {
-        let table_name = catalog::full_name(plan.table());
-        let Some(table) = catalogue.tables.get(&table_name) else {
-            continue;
-        };
-        let sql = sql_name(&table_name);
-        if table.kind == "p" && !found.via_root {
-            let fix = format!(
-                "ALTER PUBLICATION {} SET (publish_via_partition_root = true);",
-                ident(name)
-            );
-            report.error(
-                &object,
-                format!("rows of {table_name} come under its partitions' names"),
-                fix,
-            );
-            continue;
-        }
-        let Some(published) = found.tables.get(&table_name) else {
-            let problem = format!("it does not contain table {table_name}");
-            let fix = format!("ALTER PUBLICATION {} ADD TABLE {sql};", ident(name));
-            if found.is_own && table.is_own {
-                report.info(&object, format!("{problem}; `edgewise replicate` adds it"));
-            } else {
-                report.error(&object, problem, fix);
-            }
-            continue;
-        };
-        if let Some(filter) = &published.filter {
-            let problem = format!(
-                "it publishes only rows of {table_name} where {filter}: the first copy has all, and \
-                 changes of the others are lost"
-            );
-            let fix = publish_anew(name, &table_name);
-            report.error(&object, problem, fix);
-        }
-        let hidden = |column: &&String| {
-            let exists = table.columns.iter().any(|known| &known.name == *column);
-            let is_published = published
-                .columns
-                .as_ref()
-                .is_none_or(|list| list.contains(column));
-            exists && !is_published
-        };
-        let hidden: Vec<&str> = plan
-            .columns()
-            .iter()
-            .filter(hidden)
-            .map(String::as_str)
-            .collect();
-        if !hidden.is_empty() {
-            let problem = format!(
-                "its column list of {table_name} leaves out mapped columns: {}",
-                hidden.join(", ")
-            );
-            let fix = publish_anew(name, &table_name);
-            report.error(&object, problem, fix);
-        }
-    }
-}
-
-/// Publishes a table with all its rows and columns. `SET TABLE` would name all others too.
-fn publish_anew(publication: &str, table: &str) -> String {
-    let (publication, sql) = (ident(publication), sql_name(table));
-    format!(
-        "ALTER PUBLICATION {publication} DROP TABLE {sql};\n\
-         ALTER PUBLICATION {publication} ADD TABLE {sql};\n\
-         -- if it was followed already: edgewise replicate resync --table {table} --yes"
-    )
-}
-
-fn missing_publication(
-    catalogue: &Catalogue,
-    server: &Server,
-    plans: &[&TablePlan],
-    report: &mut Report,
-) {
-    let object = format!("publication {}", server.publication);
-    let mut names: Vec<String> = plans
-        .iter()
-        .map(|plan| catalog::full_name(plan.table()))
-        .collect();
-    names.sort();
-    names.dedup();
-    let own = |name: &String| catalogue.tables.get(name).is_none_or(|table| table.is_own);
-    if catalogue.facts.may_create && names.iter().all(own) {
-        report.info(object, "it does not exist; `edgewise replicate` creates it");
-    } else {
-        report.error(
-            object,
-            "it does not exist, and the user may not create it (that needs CREATE on the database \
-             and to own the tables)",
-            create_publication(&server.publication, &names),
-        );
-    }
-}
-
-/// The statement that creates a publication.
-#[must_use]
-pub fn create_publication(name: &str, tables: &[String]) -> String {
-    let tables: Vec<String> = tables.iter().map(|table| sql_name(table)).collect();
-    format!(
-        "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true);",
-        ident(name),
-        tables.join(", ")
-    )
 }
 
 /// The slot.
@@ -572,7 +465,7 @@ mod tests {
         let server = Server::new(&toml::from_str(source).unwrap()).unwrap();
         let mut report = Report::default();
         table(&catalogue, &plan, &mut report);
-        publication(&catalogue, &server, &[&plan], &mut report);
+        publication::check(&catalogue, &server, &[&plan], &mut report);
         let is_error = |finding: &&Finding| finding.severity == Severity::Error;
         let errors: Vec<_> = report.findings.iter().filter(is_error).collect();
         let [error] = errors.as_slice() else {
@@ -594,6 +487,14 @@ mod tests {
             "row-level security",
             "ALTER ROLE app BYPASSRLS;",
         );
+        let generated = |table: &mut Table, _: &mut PublishedTable| {
+            table.columns[1].is_generated = true;
+        };
+        check(generated, "column author is generated", "trigger");
+        let inherited = |table: &mut Table, _: &mut PublishedTable| {
+            table.children = vec!["public.old".to_owned()];
+        };
+        check(inherited, "(public.old)", "by itself");
         check(
             |table, _| table.deferrable_key = Some("posts_pkey".to_owned()),
             "DEFERRABLE",

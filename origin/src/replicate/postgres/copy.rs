@@ -215,7 +215,7 @@ async fn clear(
     let (writer, metrics) = (context.writer.clone(), context.metrics.clone());
     let mut applier = Applier::new(writer, config, stored, metrics);
     let cleared = Copied::default();
-    applier.clear(source.id, cleared).await?;
+    applier.clear(source.id, cleared, None).await?;
     checkpoints.note(name, position::encode(&cleared));
     Ok(())
 }

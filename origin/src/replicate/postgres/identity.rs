@@ -91,6 +91,9 @@ pub fn altered(
             "row-level security hides rows of table {name} from the user"
         ));
     }
+    if let Some(problem) = super::catalog::inherited(table) {
+        return Some(format!("table {name}: {problem}"));
+    }
     let Some(identity) = &was.identity else {
         // As an older version did.
         let padded = was.columns.iter().find(|(_, name)| is_padded(name));

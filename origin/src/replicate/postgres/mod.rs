@@ -24,6 +24,7 @@ pub mod error;
 pub mod identity;
 pub mod pool;
 pub mod position;
+pub mod publication;
 mod reread;
 pub mod start;
 pub mod stream;

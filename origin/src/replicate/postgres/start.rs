@@ -7,11 +7,12 @@ use pgwire_replication::QueryRow;
 use tokio_postgres::Client;
 
 use super::catalog;
-use super::check::{self, Catalogue, create_publication, sql_name};
+use super::check::{self, Catalogue, sql_name};
 use super::checkpoints::{self, Checkpoints, INTENT, Intent, SLOT, STREAM};
 use super::client::{Replication, Server, answer};
 use super::error::{PgError, ident};
 use super::position::{self, Lsn, PgPosition, ServerState, SlotIdentity};
+use super::publication;
 use super::tables::Entry;
 use crate::replicate::check::{Report, Severity};
 use crate::replicate::supervise::SourceContext;
@@ -56,7 +57,7 @@ pub fn demand(catalogue: &Catalogue, server: &Server, entries: &[Entry]) -> Resu
     }
     let live = entries.iter().filter(|entry| entry.stopped.is_none());
     let plans: Vec<_> = live.map(|entry| &entry.plan).collect();
-    check::publication(catalogue, server, &plans, &mut report);
+    publication::check(catalogue, server, &plans, &mut report);
     let worst = report
         .findings
         .into_iter()
@@ -112,7 +113,7 @@ pub async fn ensure_publication(
         let mut names: Vec<String> = live.map(|entry| entry.table.clone()).collect();
         names.sort();
         names.dedup();
-        let sql = create_publication(&server.publication, &names);
+        let sql = publication::create(&server.publication, &names);
         alter(server, client, &sql).await?;
         tracing::info!(publication = %server.publication, tables = names.len(), "publication created");
         return Ok(true);
@@ -330,12 +331,19 @@ async fn creating(
             Ok(rows) => return rows.map_err(|error| PgError::from_wire(&error, &place)),
             Err(_) => {
                 // It may take as long as those transactions, but the server has to be there.
-                answer(catalog::facts(server, client)).await?;
+                let prepared = answer(catalog::prepared(server, client)).await?;
                 tracing::warn!(
                     slot = %server.slot,
                     "the slot's creation waits for running transactions to end; see \
                      SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start"
                 );
+                if !prepared.is_empty() {
+                    tracing::warn!(
+                        slot = %server.slot, prepared = prepared.join(", "),
+                        "it waits for prepared transactions too, which are in pg_prepared_xacts \
+                         instead: end each in its database by COMMIT PREPARED or ROLLBACK PREPARED"
+                    );
+                }
             }
         }
     }

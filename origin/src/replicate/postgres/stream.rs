@@ -107,6 +107,11 @@ impl Progress {
         all.insert(entry.to_owned());
     }
 
+    /// The server's log goes this far at least.
+    pub fn reaches(&self, end: Lsn) {
+        self.end.fetch_max(end.0, Ordering::Relaxed);
+    }
+
     /// Bytes of the server's log that are not durable here.
     #[must_use]
     pub fn lag_bytes(&self) -> u64 {
@@ -283,9 +288,7 @@ impl<'a> Stream<'a> {
     async fn handle(&mut self, event: ReplicationEvent) -> Result<(), PgError> {
         match event {
             ReplicationEvent::XLogData { data, wal_end, .. } => {
-                self.progress
-                    .end
-                    .fetch_max(wal_end.as_u64(), Ordering::Relaxed);
+                self.progress.reaches(Lsn(wal_end.as_u64()));
                 self.message(&data).await
             }
             ReplicationEvent::Begin {
@@ -299,6 +302,9 @@ impl<'a> Stream<'a> {
                     ));
                 }
                 let final_lsn = Lsn(final_lsn.as_u64());
+                // Changes come with their own places in the log, which are before those of
+                // commits that are long durable: the server's log goes to the commit at least.
+                self.progress.reaches(final_lsn);
                 self.transaction = Some(Transaction {
                     final_lsn,
                     committed_ms: unix_ms(commit_time_micros),
@@ -351,7 +357,7 @@ impl<'a> Stream<'a> {
 
     /// Everything that the server committed before `end` was sent.
     async fn keepalive(&mut self, end: Lsn, now_ms: Option<i64>) -> Result<(), PgError> {
-        self.progress.end.fetch_max(end.0, Ordering::Relaxed);
+        self.progress.reaches(end);
         if self.transaction.is_some() {
             return Ok(());
         }
@@ -590,10 +596,14 @@ impl<'a> Stream<'a> {
             .as_ref()
             .map_or(0, |transaction| transaction.ordinal);
         let last = cleared.len().saturating_sub(1);
+        // It may take long, and nothing is acknowledged meanwhile.
+        say_lag(self.context, &self.progress);
         for (index, table) in cleared.into_iter().enumerate() {
             let done = if index == last { ordinal } else { ordinal - 1 };
             self.note_truncated(table).await;
-            self.applier.clear(table, self.within(done)).await?;
+            let committed = self.transaction.as_ref().map(|t| t.committed_ms);
+            let position = self.within(done);
+            self.applier.clear(table, position, committed).await?;
         }
         Ok(())
     }
@@ -697,12 +707,16 @@ fn acknowledge(
     };
     client.update_applied_lsn(position.lsn.0.into());
     progress.durable.store(position.lsn.0, Ordering::Relaxed);
+    context.status.position(&position.to_string());
+    say_lag(context, progress);
+}
+
+/// Says how far behind the server the stream is.
+pub fn say_lag(context: &SourceContext, progress: &Progress) {
     let lag = progress.lag_bytes();
     context.metrics.lag_bytes(lag);
-    context.status.position(&position.to_string());
-    context
-        .status
-        .lag(Some(lag), Some(context.metrics.lag_ms()));
+    let lag_ms = context.metrics.lag_ms();
+    context.status.lag(Some(lag), Some(lag_ms));
 }
 
 fn unix_ms(micros: i64) -> i64 {

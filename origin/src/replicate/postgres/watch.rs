@@ -205,10 +205,10 @@ impl Watch {
         metrics.acknowledged_lag_bytes(durable.saturating_sub(slot.confirmed.0));
         let behind = slot.end.0.saturating_sub(durable);
         if behind >= LAG_BYTES_NOTED {
-            metrics.lag_bytes(behind);
-            self.context
-                .status
-                .lag(Some(behind), Some(metrics.lag_ms()));
+            self.progress.reaches(slot.end);
+        }
+        if behind >= LAG_BYTES_NOTED || metrics.oldest_unapplied_ms().is_some() {
+            super::stream::say_lag(&self.context, &self.progress);
         }
         let Some(warning) = warning(slot) else {
             return;

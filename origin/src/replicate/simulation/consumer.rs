@@ -152,7 +152,7 @@ impl Worker {
         now: Moment,
     ) -> Read {
         if let Some((table, place)) = self.clear {
-            if self.machine.clear(table, place) {
+            if self.machine.clear(table, place, now.wall_ms) {
                 self.clear = None;
                 return Read::Took;
             }

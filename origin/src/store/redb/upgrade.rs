@@ -251,6 +251,7 @@ mod tests {
         let user = UserRecord {
             number: 7,
             id: "ann".to_owned(),
+            rows: 0,
         };
         put("users", b"12345678", &user.encode());
         if format > 1 {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::Comparison;
+use crate::replicate::mapping::read::decimal::Decimal as Exact;
 use crate::replicate::mapping::read::{Datum, Fault, number, time, truth_of_text};
 
 /// A truth value with SQL's unknown and the source's unchanged.
@@ -60,6 +61,7 @@ pub(super) fn truth(value: &Datum<'_>) -> Result<Truth, Fault> {
         Datum::Unchanged => Truth::Unchanged,
         Datum::Bool(value) => (*value).into(),
         Datum::Int(value) => (*value != 0).into(),
+        Datum::Decimal(value) => (!value.is_zero()).into(),
         Datum::Text(text) => truth_of_text(text)?.into(),
         other => {
             return Err(Fault::new(
@@ -102,7 +104,7 @@ pub(crate) fn equal(left: &Datum<'_>, right: &Datum<'_>) -> Result<Truth, Fault>
 /// Text beside a number, a time or a truth value is read as one: sources without types send
 /// every value as text.
 fn order(left: &Datum<'_>, right: &Datum<'_>) -> Result<Ordering, Fault> {
-    use Datum::{Bool, Bytes, Float, Int, Text, Time};
+    use Datum::{Bool, Bytes, Decimal, Float, Int, Text, Time};
     Ok(match (left, right) {
         (Int(a), Int(b)) => a.cmp(b),
         (Text(a), Text(b)) => a.as_bytes().cmp(b.as_bytes()),
@@ -113,10 +115,17 @@ fn order(left: &Datum<'_>, right: &Datum<'_>) -> Result<Ordering, Fault> {
         (Float(a), Float(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
         (Int(a), Float(b)) => (*a as f64).total_cmp(&(b + 0.0)),
         (Float(a), Int(b)) => (a + 0.0).total_cmp(&(*b as f64)),
+        (Decimal(a), Decimal(b)) => a.order(*b),
+        (Int(a), Decimal(b)) => Exact::from(*a).order(*b),
+        (Decimal(a), Int(b)) => a.order(Exact::from(*b)),
+        (Decimal(a), Float(b)) => (a.float() + 0.0).total_cmp(&(b + 0.0)),
+        (Float(a), Decimal(b)) => (a + 0.0).total_cmp(&(b.float() + 0.0)),
         (Bool(a), Int(b)) => i128::from(*a).cmp(b),
         (Int(a), Bool(b)) => a.cmp(&i128::from(*b)),
-        (Int(_) | Float(_), Text(text)) => order(left, &number::datum(text)?)?,
-        (Text(_), Int(_) | Float(_) | Time(_) | Bool(_)) => order(right, left)?.reverse(),
+        (Int(_) | Decimal(_) | Float(_), Text(text)) => order(left, &number::datum(text)?)?,
+        (Text(_), Int(_) | Decimal(_) | Float(_) | Time(_) | Bool(_)) => {
+            order(right, left)?.reverse()
+        }
         (Time(a), Text(text)) => a.cmp(&time::parse(text)?),
         (Bool(a), Text(text)) => a.cmp(&truth_of_text(text)?),
         _ => {

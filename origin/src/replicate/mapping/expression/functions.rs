@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::arithmetic::arithmetic;
 use super::{Function, MADE_BYTES_MAX, Operator};
+use crate::replicate::mapping::read::decimal::Decimal;
 use crate::replicate::mapping::read::{Datum, Fault, list, number, shown};
 
 /// Calls a function; NULL and unchanged arguments were dealt with.
@@ -38,10 +39,12 @@ pub(super) fn call<'a>(function: Function, args: Vec<Datum<'a>>) -> Result<Datum
         Function::CastFloat => match first {
             Datum::Bool(value) => Datum::Float(f64::from(u8::from(value))),
             Datum::Int(value) => Datum::Float(value as f64),
+            Datum::Decimal(value) => Datum::Float(value.float()),
             Datum::Float(value) => Datum::Float(value),
             Datum::Text(text) => Datum::Float(number::float(&text)?),
             other => return Err(no_cast(&other, "float")),
         },
+        Function::CastDecimal => Datum::Decimal(to_decimal(&first)?),
         Function::CastText => Datum::Text(text(first)?),
         Function::EpochMs => moment(first, 1_000)?,
         Function::EpochS => moment(first, 1_000_000)?,
@@ -57,6 +60,7 @@ pub(super) fn text(value: Datum<'_>) -> Result<Cow<'_, str>, Fault> {
     Ok(match value {
         Datum::Text(text) => text,
         Datum::Int(value) => Cow::Owned(value.to_string()),
+        Datum::Decimal(value) => Cow::Owned(value.to_string()),
         Datum::Float(value) => Cow::Owned(value.to_string()),
         Datum::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
         other => return Err(no_cast(&other, "text")),
@@ -108,6 +112,7 @@ fn to_int(value: Datum<'_>) -> Result<i128, Fault> {
     match value {
         Datum::Bool(value) => Ok(i128::from(value)),
         Datum::Int(value) => Ok(value),
+        Datum::Decimal(value) => Ok(value.round()),
         Datum::Float(value) => Ok(number::finite(value)?.round() as i128),
         Datum::Text(text) => match text.trim().parse() {
             Ok(value) => Ok(value),
@@ -120,12 +125,25 @@ fn to_int(value: Datum<'_>) -> Result<i128, Fault> {
     }
 }
 
+/// `cast(… as numeric)`.
+fn to_decimal(value: &Datum<'_>) -> Result<Decimal, Fault> {
+    match value {
+        Datum::Bool(value) => Ok(Decimal::from(i128::from(*value))),
+        Datum::Int(value) => Ok(Decimal::from(*value)),
+        Datum::Decimal(value) => Ok(*value),
+        Datum::Float(value) => Decimal::of_float(*value),
+        Datum::Text(text) => Decimal::of_text(text),
+        other => Err(no_cast(other, "numeric")),
+    }
+}
+
 /// A number of units of `micros` as a moment; a time stays what it is.
 fn moment(value: Datum<'_>, micros: i128) -> Result<Datum<'static>, Fault> {
     let micros = match value {
         Datum::Time(at) => return Ok(Datum::Time(at)),
         value => match arithmetic(Operator::Multiply, value, Datum::Int(micros))? {
             Datum::Int(value) => value,
+            Datum::Decimal(value) => value.round(),
             Datum::Float(value) => value.round() as i128,
             other => return Err(no_cast(&other, "time")),
         },

@@ -15,6 +15,7 @@ use like::Pattern;
 
 use super::column::Class;
 use super::read::{Datum, Fault, datum};
+use crate::replicate::mapping::read::decimal::Decimal;
 use crate::replicate::value::Value;
 
 pub(crate) use compare::{Truth, equal};
@@ -70,7 +71,7 @@ pub(crate) enum Const {
     Null,
     Bool(bool),
     Int(i128),
-    Float(f64),
+    Decimal(Decimal),
     Text(Box<str>),
 }
 
@@ -102,6 +103,7 @@ pub(crate) enum Function {
     Left,
     Substring,
     CastInt,
+    CastDecimal,
     CastFloat,
     CastText,
     EpochMs,
@@ -137,7 +139,7 @@ impl Const {
             Self::Null => Datum::Null,
             Self::Bool(value) => Datum::Bool(*value),
             Self::Int(value) => Datum::Int(*value),
-            Self::Float(value) => Datum::Float(*value),
+            Self::Decimal(value) => Datum::Decimal(*value),
             Self::Text(text) => Datum::Text(std::borrow::Cow::Borrowed(text)),
         }
     }

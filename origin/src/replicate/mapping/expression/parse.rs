@@ -12,6 +12,7 @@ use super::{
     Case, Comparison, Const, DEPTH_MAX, EXPRESSION_BYTES_MAX, Expression, Function, Operator,
     Pattern, TOKENS_MAX,
 };
+use crate::replicate::mapping::read::decimal::Decimal;
 
 const SUPPORTED: &str = "there are columns, literals, || + - * / comparisons, and, or, not, is null, in, \
      between, like, case, coalesce, nullif, lower, upper, trim, left, substring, cast, epoch_ms, \
@@ -107,8 +108,8 @@ impl Compiler<'_> {
                     Expression::Const(Const::Int(value)) => {
                         Expression::Const(Const::Int(value.saturating_neg()))
                     }
-                    Expression::Const(Const::Float(value)) => {
-                        Expression::Const(Const::Float(-value))
+                    Expression::Const(Const::Decimal(value)) => {
+                        Expression::Const(Const::Decimal(value.negated()))
                     }
                     value => Expression::Negate(Box::new(value)),
                 }),
@@ -218,7 +219,7 @@ impl Compiler<'_> {
                 ..
             } => {
                 let Some(function) = cast(data_type) else {
-                    let what = format!("a cast to {data_type} (int, float and text are)");
+                    let what = format!("a cast to {data_type} (int, numeric, float and text are)");
                     return self.refuse(&what, expr);
                 };
                 Ok(Expression::Call(
@@ -364,10 +365,12 @@ impl Compiler<'_> {
             Literal::SingleQuotedString(text) | Literal::EscapedStringLiteral(text) => {
                 Const::Text(text.as_str().into())
             }
-            Literal::Number(text, _) => match (text.parse::<i128>(), text.parse::<f64>()) {
-                (Ok(value), _) => Const::Int(value),
-                (_, Ok(value)) if value.is_finite() => Const::Float(value),
-                _ => return Err(self.refusal("this number", expr)),
+            Literal::Number(text, _) => match text.parse::<i128>() {
+                Ok(value) => Const::Int(value),
+                Err(_) => match Decimal::parse(text) {
+                    Some(value) => Const::Decimal(value),
+                    None => return Err(self.refusal("a number of more than 38 digits", expr)),
+                },
             },
             _ => return Err(self.refusal("this literal", expr)),
         })
@@ -431,13 +434,14 @@ fn cast(to: &DataType) -> Option<Function> {
         | DataType::Unsigned => Function::CastInt,
         DataType::Float(ExactNumberInfo::None)
         | DataType::Double(ExactNumberInfo::None)
-        | DataType::Numeric(ExactNumberInfo::None)
-        | DataType::Decimal(ExactNumberInfo::None)
         | DataType::Real
         | DataType::Float4
         | DataType::Float8
         | DataType::Float64
         | DataType::DoublePrecision => Function::CastFloat,
+        DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) => {
+            Function::CastDecimal
+        }
         DataType::Text
         | DataType::Varchar(None)
         | DataType::Char(None)

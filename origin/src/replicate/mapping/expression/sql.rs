@@ -334,13 +334,25 @@ impl Sql<'_> {
                 (sql, Sort::Text)
             }
             Function::CastInt => (self.cast_int(&first), Sort::Whole),
-            Function::CastFloat => (self.number(&first), Sort::Real),
+            Function::CastFloat => (self.float(&first), Sort::Real),
+            Function::CastDecimal => (self.decimal(&first), Sort::Real),
             Function::CastText => (text(), Sort::Text),
             Function::EpochMs => (self.moment(&first, "1000.0"), Sort::Time),
             Function::EpochS => (self.moment(&first, "1.0"), Sort::Time),
             Function::Split => return None,
         };
         Some(made)
+    }
+
+    fn float(&self, made: &(String, Sort)) -> String {
+        let number = self.number(made);
+        self.pick(format!("({number})::float8"), format!("({number} + 0e0)"))
+    }
+
+    fn decimal(&self, made: &(String, Sort)) -> String {
+        let number = self.number(made);
+        // What is exact already keeps its digits; MySQL has no decimal of any scale.
+        self.pick(format!("({number})::numeric"), number)
     }
 
     fn cast_int(&self, made: &(String, Sort)) -> String {
@@ -384,7 +396,7 @@ fn constant(value: &Const) -> (String, Sort) {
         Const::Bool(false) => ("FALSE".to_owned(), Sort::Bool),
         Const::Int(value) if *value < 0 => (format!("({value})"), Sort::Whole),
         Const::Int(value) => (value.to_string(), Sort::Whole),
-        Const::Float(value) => (format!("({value})"), Sort::Real),
+        Const::Decimal(value) => (format!("({value})"), Sort::Real),
         Const::Text(text) => (literal(text), Sort::Text),
     }
 }

@@ -1,5 +1,5 @@
 //! A line an expression: over the row `a = 7, t = 'Text', n = NULL, u = unchanged, f = 2.5,
-//! b = true, at = a time, j = JSON`.
+//! b = true, at = a time, j = JSON, d = 0.70 and w = 7 as numeric, huge = 10^60 as numeric`.
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::replicate::mapping::read::Datum;
 
-const COLUMNS: [(&str, Value<'static>, Class); 9] = [
+const COLUMNS: [(&str, Value<'static>, Class); 12] = [
     ("a", Value::Text("7"), Class::Integer),
     ("t", Value::Text("Text"), Class::Text),
     ("n", Value::Null, Class::Text),
@@ -21,6 +21,9 @@ const COLUMNS: [(&str, Value<'static>, Class); 9] = [
         Class::Json,
     ),
     ("user", Value::Text("ann"), Class::Text),
+    ("d", Value::Text("0.70"), Class::Decimal),
+    ("w", Value::Text("7"), Class::Decimal),
+    ("huge", Value::Text("1e60"), Class::Decimal),
 ];
 
 struct Known;
@@ -45,6 +48,7 @@ fn evaluate(text: &str) -> Result<String, String> {
     match expression.eval(&row) {
         Ok(Datum::Text(text)) => Ok(format!("'{text}'")),
         Ok(Datum::Int(value)) => Ok(value.to_string()),
+        Ok(Datum::Decimal(value)) => Ok(value.to_string()),
         Ok(Datum::Float(value)) => Ok(format!("{value:?}")),
         Ok(Datum::Bool(value)) => Ok(value.to_string()),
         Ok(other) => Ok(format!("{other:?}")),
@@ -113,7 +117,7 @@ fn values_and_operators() {
             (a - 10) * 2 => -6
             a / 2 => 3
             -7 / 2 => -3
-            a / 2.0 => 3.5
+            a / 2.0 => 3.5000000000000000
             f * 2 => 5.0
             a / 0 => expression: a division by zero; write nullif(divisor, 0) to get NULL instead
             1 / nullif(a - 7, 0) => Null
@@ -125,6 +129,66 @@ fn values_and_operators() {
             t || 5 || true => 'Text5true'
             t + 1 => type: is "Text", which is not a number
             at + 1 => expression: a time cannot be calculated with
+        "#]],
+    );
+}
+
+#[test]
+fn decimals_are_exact_but_with_doubles() {
+    check(
+        "
+        d + 0.1
+        d + 0.1 >= 0.8
+        d = 0.7
+        d * 1000
+        d - 1
+        d / 3
+        w / 2
+        a / 2
+        d + f
+        cast(d as float) + 0.1
+        cast(w as numeric) / 2
+        cast(f as numeric)
+        cast('0.10' as numeric)
+        cast(d + 0.8 as int)
+        cast(0 - d - 0.8 as int)
+        0.1 + 0.2 = 0.3
+        12345678901234567890.12 < 12345678901234567890.13
+        d in (0.1, 0.700)
+        d between 0.69 and 0.7
+        d || ' ' || (d + 0)
+        -d
+        d / 0.0
+        epoch_s(0.0015)
+        huge > 1
+        huge::text = '1e60'
+        ",
+        expect![[r#"
+            d + 0.1 => 0.80
+            d + 0.1 >= 0.8 => true
+            d = 0.7 => true
+            d * 1000 => 700.00
+            d - 1 => -0.30
+            d / 3 => 0.23333333333333333333
+            w / 2 => 3.5000000000000000
+            a / 2 => 3
+            d + f => 3.2
+            cast(d as float) + 0.1 => 0.7999999999999999
+            cast(w as numeric) / 2 => 3.5000000000000000
+            cast(f as numeric) => 2.5
+            cast('0.10' as numeric) => 0.10
+            cast(d + 0.8 as int) => 2
+            cast(0 - d - 0.8 as int) => -2
+            0.1 + 0.2 = 0.3 => true
+            12345678901234567890.12 < 12345678901234567890.13 => true
+            d in (0.1, 0.700) => true
+            d between 0.69 and 0.7 => true
+            d || ' ' || (d + 0) => '0.70 0.70'
+            -d => -0.70
+            d / 0.0 => expression: a division by zero; write nullif(divisor, 0) to get NULL instead
+            epoch_s(0.0015) => Time(1500)
+            huge > 1 => range: is "1e60", but a decimal of an expression has at most 38 digits; compare it as text (cast(column as text)), or round it at the source
+            huge::text = '1e60' => true
         "#]],
     );
 }
@@ -400,8 +464,8 @@ fn what_is_not_supported_is_named_with_its_place() {
             t ~ 'x' !! operator ~ is not supported at Line: 1, Column: 1 (t ~ 'x')
             t ilike 'x' !! this is not supported at Line: 1, Column: 1 (t ilike 'x')
             t like n !! like with a pattern that is not a literal is not supported at Line: 1, Column: 1 (t like n)
-            cast(a as date) !! a cast to DATE (int, float and text are) is not supported at Line: 1, Column: 6 (a as date))
-            cast(a as varchar(3)) !! a cast to VARCHAR(3) (int, float and text are) is not supported at Line: 1, Column: 6 (a as varchar(3)))
+            cast(a as date) !! a cast to DATE (int, numeric, float and text are) is not supported at Line: 1, Column: 6 (a as date))
+            cast(a as varchar(3)) !! a cast to VARCHAR(3) (int, numeric, float and text are) is not supported at Line: 1, Column: 6 (a as varchar(3)))
             j -> 'a' !! operator -> is not supported at Line: 1, Column: 1 (j -> 'a')
             j ->> a !! ->> with a name that is not a text literal is not supported at Line: 1, Column: 1 (j ->> a)
             split(t, n) !! split by anything but a text literal is not supported at Line: 1, Column: 1 (split(t, n))
@@ -420,7 +484,7 @@ fn what_is_not_supported_is_named_with_its_place() {
             case a when 1 !! a is too much at Line: 1, Column: 6
             missing !! no column missing
             lower(missing) !! no column missing
-            1e999 !! this number is not supported at Line: 1, Column: 1 (1e999)
+            1e999 !! a number of more than 38 digits is not supported at Line: 1, Column: 1 (1e999)
         "#]],
     );
     assert_eq!(compile("", &mut Known), Err("it is empty".to_owned()));

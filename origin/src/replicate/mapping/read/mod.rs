@@ -1,11 +1,14 @@
 //! What a value says: text of a database's types as numbers, times, ids and lists.
 
+pub(crate) mod decimal;
 pub(crate) mod id;
 pub(crate) mod list;
 pub(crate) mod number;
 pub(crate) mod time;
 
 use std::borrow::Cow;
+
+use decimal::Decimal;
 
 use super::column::Class;
 use crate::replicate::value::Value;
@@ -45,6 +48,7 @@ pub(crate) enum Datum<'a> {
     Unchanged,
     Bool(bool),
     Int(i128),
+    Decimal(Decimal),
     Float(f64),
     Text(Cow<'a, str>),
     Bytes(&'a [u8]),
@@ -60,7 +64,7 @@ impl Datum<'_> {
             Self::Null => "NULL",
             Self::Unchanged => "unchanged",
             Self::Bool(_) => "a truth value",
-            Self::Int(_) | Self::Float(_) => "a number",
+            Self::Int(_) | Self::Decimal(_) | Self::Float(_) => "a number",
             Self::Text(_) => "text",
             Self::Bytes(_) => "binary",
             Self::Time(_) => "a time",
@@ -89,11 +93,11 @@ pub(crate) fn datum<'a>(value: Value<'a>, class: Class) -> Result<Datum<'a>, Fau
         Value::Bool(value) => Datum::Bool(value),
         Value::Time(micros) => Datum::Time(micros),
         Value::Float(value) => Datum::Float(number::finite(value)?),
-        Value::Uint(value) => Datum::Int(i128::from(value)),
+        Value::Uint(value) => number::of_class(i128::from(value), class),
         Value::Int(value) => match class {
             Class::Bool => Datum::Bool(value != 0),
             Class::Since(unit) => Datum::Time(time::of_count(value, unit)?),
-            _ => Datum::Int(i128::from(value)),
+            _ => number::of_class(i128::from(value), class),
         },
         Value::Bytes(bytes) => match class {
             Class::Bytes => Datum::Bytes(bytes),
@@ -102,7 +106,9 @@ pub(crate) fn datum<'a>(value: Value<'a>, class: Class) -> Result<Datum<'a>, Fau
         },
         Value::Text(text) => match class {
             Class::Bool => Datum::Bool(truth_of_text(text)?),
-            Class::Integer | Class::Decimal | Class::Float => number::datum(text)?,
+            Class::Integer => number::datum(text)?,
+            Class::Decimal => Datum::Decimal(Decimal::of_text(text)?),
+            Class::Float => Datum::Float(number::float(text)?),
             Class::Time | Class::Since(_) => Datum::Time(time::parse(text)?),
             _ => Datum::Text(Cow::Borrowed(text)),
         },
@@ -165,6 +171,9 @@ pub(crate) fn is_gone(value: Value<'_>, class: Class) -> bool {
         Value::Uint(value) => value != 0,
         Value::Float(value) => value != 0.0,
         Value::Text(text) if class == Class::Time && text.starts_with("0000-00-00") => false,
+        Value::Text(text) if matches!(class, Class::Integer | Class::Decimal | Class::Float) => {
+            number::float(text) != Ok(0.0)
+        }
         Value::Text(text) => !matches!(text, "" | "f" | "false" | "0" | "0.0"),
         Value::Bytes(bytes) => bytes.iter().any(|byte| *byte != 0),
         Value::Time(_) => true,

@@ -1,5 +1,6 @@
 //! Numbers.
 
+use super::decimal::Decimal;
 use super::{Datum, Fault, shown};
 use crate::replicate::mapping::column::Class;
 use crate::replicate::value::Value;
@@ -7,7 +8,7 @@ use crate::replicate::value::Value;
 /// Whole doubles beyond this are not exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A number from text, exact where it is whole.
+/// A number from text, exact where its digits are no more than are calculated with.
 pub(crate) fn datum(text: &str) -> Result<Datum<'static>, Fault> {
     if let Ok(value) = text.parse::<i64>() {
         return Ok(Datum::Int(i128::from(value)));
@@ -15,7 +16,19 @@ pub(crate) fn datum(text: &str) -> Result<Datum<'static>, Fault> {
     let text = text.trim();
     match text.parse::<i128>() {
         Ok(value) => Ok(Datum::Int(value)),
-        Err(_) => float(text).map(Datum::Float),
+        Err(_) => match Decimal::parse(text) {
+            Some(value) => Ok(Datum::Decimal(value)),
+            None => float(text).map(Datum::Float),
+        },
+    }
+}
+
+/// A whole number of a column of `class`.
+pub(crate) fn of_class(value: i128, class: Class) -> Datum<'static> {
+    match class {
+        Class::Decimal => Datum::Decimal(Decimal::from(value)),
+        Class::Float => Datum::Float(value as f64),
+        _ => Datum::Int(value),
     }
 }
 
@@ -62,13 +75,8 @@ pub(crate) fn count(value: Value<'_>, class: Class, max: u32) -> Result<Option<u
         Value::Uint(value) => i128::from(value),
         _ => match plain(value, class)? {
             Datum::Int(value) => value,
-            Datum::Float(value) => whole(value).ok_or_else(|| {
-                let remedy = "round it with cast(… as int)";
-                Fault::new(
-                    "type",
-                    format!("is {value}, but must be a whole number; {remedy}"),
-                )
-            })?,
+            Datum::Decimal(value) => value.whole().ok_or_else(|| not_whole(&value))?,
+            Datum::Float(value) => whole(value).ok_or_else(|| not_whole(&value))?,
             other => return Err(not_a_number(&other)),
         },
     };
@@ -88,6 +96,7 @@ pub(crate) fn real(value: Value<'_>, class: Class) -> Result<Option<f64>, Fault>
         Value::Text(text) => float(text).map(Some),
         _ => match plain(value, class)? {
             Datum::Int(value) => Ok(Some(value as f64)),
+            Datum::Decimal(value) => Ok(Some(value.float())),
             Datum::Float(value) => Ok(Some(value)),
             other => Err(not_a_number(&other)),
         },
@@ -100,6 +109,15 @@ fn plain<'a>(value: Value<'a>, class: Class) -> Result<Datum<'a>, Fault> {
         Datum::Text(text) => datum(&text),
         other => Ok(other),
     }
+}
+
+#[cold]
+fn not_whole(value: &dyn std::fmt::Display) -> Fault {
+    let remedy = "round it with cast(… as int)";
+    Fault::new(
+        "type",
+        format!("is {value}, but must be a whole number; {remedy}"),
+    )
 }
 
 fn not_a_number(found: &Datum<'_>) -> Fault {
