@@ -238,12 +238,16 @@ impl Origin {
         ];
         let body = body.map(Value::to_string);
         let (url, body) = (format!("{}{path}", self.url), body.as_ref());
-        try_send(method, &url, &headers, body.map(String::as_bytes)).unwrap_or_else(|error| {
-            let log = std::fs::read_to_string(self.data.join("origin.log")).unwrap_or_default();
-            let from = log.len().saturating_sub(LOG_SHOWN);
-            let log = log.get(log.ceil_char_boundary(from)..).unwrap_or_default();
-            panic!("{method} {url}: {error}\n{log}")
-        })
+        try_send(method, &url, &headers, body.map(String::as_bytes))
+            .unwrap_or_else(|error| panic!("{method} {url}: {error}\n{}", self.log_end()))
+    }
+
+    /// The last lines that it logged.
+    fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(self.data.join("origin.log")).unwrap_or_default();
+        let from = log.len().saturating_sub(LOG_SHOWN);
+        let log = log.get(log.ceil_char_boundary(from)..);
+        log.unwrap_or_default().to_owned()
     }
 
     /// Waits until its source has been copied and its changes are followed: a row committed
@@ -253,10 +257,20 @@ impl Origin {
     /// Where that takes longer than `limit`.
     #[track_caller]
     pub fn streams(&self, limit: Duration) {
-        eventually("the first copy is done", limit, || {
+        let deadline = Instant::now() + limit;
+        loop {
             let answer = self.admin("GET", "/admin/v1/replicate", None);
-            answer.text.contains("streaming").then_some(())
-        });
+            if answer.text.contains("streaming") {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the first copy is not done within {limit:?}: {}\n{}",
+                answer.text,
+                self.log_end()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Upserts items.
