@@ -18,6 +18,7 @@ mod replicate_bad_source;
 mod replicate_kafka;
 mod replicate_operator;
 mod replicate_poll;
+mod replicate_reconcile;
 mod replicate_recovery;
 mod replicate_recovery_mariadb;
 mod rules;

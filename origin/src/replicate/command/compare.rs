@@ -14,6 +14,7 @@ use crate::cli::replicate::ReconcileArgs;
 use crate::commands::{Access, access, ask, open_existing, say, start_writer};
 use crate::config::Config;
 use crate::store::Store;
+use crate::terminal::{line, shell_word};
 
 pub(super) fn run(config: &Config, args: &ReconcileArgs) -> anyhow::Result<()> {
     // Refused here, where the operator looks, even if a server is to read it.
@@ -106,7 +107,8 @@ fn render(done: &Reconciled) -> String {
         .iter()
         .map(|d| {
             let (source, store) = (d.source_rows.to_string(), d.store_rows.to_string());
-            [d.table.clone(), d.group.clone(), source, store]
+            let [table, group] = [&d.table, &d.group].map(|text| line(text).into_owned());
+            [table, group, source, store]
         })
         .collect();
     if !rows.is_empty() {
@@ -131,7 +133,7 @@ fn render(done: &Reconciled) -> String {
     for (table, letters) in &done.dead_letters {
         let _ = writeln!(text, "{table}: {letters} rows wait as dead letters");
         if refused(done, table).is_some() {
-            let name = table.split("->").next().unwrap_or(table);
+            let name = shell_word(table.split("->").next().unwrap_or(table));
             let _ = writeln!(
                 text,
                 "  which is all that differs: `edgewise dead-letter list --table {name}` says why; \
@@ -141,7 +143,7 @@ fn render(done: &Reconciled) -> String {
         }
     }
     for note in &done.notes {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "note: {}", line(note));
     }
     if done.repaired > 0 {
         let _ = writeln!(text, "{} rows were read again and applied", done.repaired);

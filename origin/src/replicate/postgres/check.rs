@@ -8,6 +8,7 @@ use super::error::{PgError, ident};
 use crate::replicate::check::Report;
 use crate::replicate::config::SourceConfig;
 use crate::replicate::mapping::TablePlan;
+use crate::terminal::shell_word;
 
 /// What is judged.
 #[derive(Clone, Debug, Default)]
@@ -401,6 +402,7 @@ pub fn publication(
 /// Publishes a table with all its rows and columns. `SET TABLE` would name all others too.
 fn publish_anew(publication: &str, table: &str) -> String {
     let (publication, sql) = (ident(publication), sql_name(table));
+    let table = shell_word(table);
     format!(
         "ALTER PUBLICATION {publication} DROP TABLE {sql};\n\
          ALTER PUBLICATION {publication} ADD TABLE {sql};\n\
