@@ -327,6 +327,7 @@ fn text_that_is_not_utf8_is_compared_and_repaired() {
     session
         .sql("alter publication edgewise_shop set (publish = 'insert, update, delete, truncate')");
     operator.catch_up(PG, &mut session);
+    let streamed = items_of(&mut operator);
     let key = format!("id={hidden}");
     let said = reconcile(
         &operator,
@@ -344,6 +345,11 @@ fn text_that_is_not_utf8_is_compared_and_repaired() {
         !is_there(hidden) && is_there("00ff"),
         "{:?}",
         found.get(hidden)
+    );
+    assert_eq!(
+        found.get("00ff"),
+        streamed.get("00ff"),
+        "its author is padded"
     );
     let _ = reconcile(&operator, &["--table", "things", "--by", "item"]).succeeded();
 }

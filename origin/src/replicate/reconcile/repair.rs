@@ -183,7 +183,7 @@ impl Table<'_> {
     /// Every page ends above all before it: a source that compares keys otherwise than it orders
     /// them would be read for ever.
     fn is_beyond(&self, ends: &[Vec<KeyPart>], last: &[KeyPart]) -> Result<(), ReconcileError> {
-        if !ends.iter().any(|end| end == last) {
+        if is_new(ends, last) {
             return Ok(());
         }
         Err(self.wrong(format!(
@@ -303,6 +303,12 @@ fn values(row: &[OwnedValue]) -> Vec<Value<'_>> {
     row.iter().map(OwnedValue::as_value).collect()
 }
 
+/// Whether no page before ended with this key: a page is above the one before, so one that does
+/// not advance, or that comes around, ends as another did.
+fn is_new(ends: &[Vec<KeyPart>], last: &[KeyPart]) -> bool {
+    ends.iter().all(|end| end != last)
+}
+
 /// A key as eight bytes: an integer as it is, a hash by half.
 fn number(key: RowKey) -> u64 {
     match key {
@@ -336,7 +342,16 @@ fn key_values(columns: &[String], key: &str) -> Result<Vec<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::key_values;
+    use super::{KeyPart, is_new, key_values};
+
+    #[test]
+    fn pages_that_do_not_advance_are_noticed() {
+        let end = |text: &str| vec![KeyPart::Text(text.into())];
+        let ends = [end("a"), end("b")];
+        assert!(is_new(&ends, &end("c")) && is_new(&[], &end("a")));
+        assert!(!is_new(&ends, &end("b")), "it stands still");
+        assert!(!is_new(&ends, &end("a")), "it comes around");
+    }
 
     #[test]
     fn keys_are_as_dead_letters_print_them() {
