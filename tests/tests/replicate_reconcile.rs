@@ -47,8 +47,12 @@ fn letters(operator: &Operator) -> usize {
     said.succeeded().json_lines().len()
 }
 
+/// What is said once the stream has passed where its source is.
+#[track_caller]
 fn reconcile(operator: &Operator, more: &[&str]) -> Said {
-    operator.edgewise(&[["reconcile"].as_slice(), more].concat())
+    let said = operator.edgewise(&[["reconcile"].as_slice(), more].concat());
+    assert!(!said.all().contains("note: source"), "{}", said.all());
+    said
 }
 
 /// More than a page of rows; the key of `acts` ends its pages within a kind, whose labels are in

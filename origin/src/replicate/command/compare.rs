@@ -218,5 +218,18 @@ mod tests {
         );
         done.dead_letters.insert(table.clone(), 1);
         assert_eq!(refused(&done, &table), None);
+        // Names are quoted for a shell, and what data says for a terminal.
+        let odd = "My Shop.Likes->events".to_owned();
+        done.differences[0].table.clone_from(&odd);
+        done.differences[0].group = "7\u{1b}[2J\n8".to_owned();
+        done.dead_letters = [(odd, 2)].into();
+        let text = render(&done);
+        for words in [
+            "dead-letter list --table 'My Shop.Likes'`",
+            "dead-letter replay --table 'My Shop.Likes'`",
+            r"7\u{1b}[2J\n8",
+        ] {
+            assert!(text.contains(words), "{words} is not in {text}");
+        }
     }
 }
