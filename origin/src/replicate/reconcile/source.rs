@@ -75,7 +75,7 @@ pub(super) struct Range<'a> {
 /// A session with a source.
 pub(super) enum Source {
     /// PostgreSQL.
-    Postgres(postgres::Session),
+    Postgres(Box<postgres::Session>),
     /// MySQL and MariaDB.
     Mysql(Box<mysql::Session>),
 }
@@ -100,7 +100,7 @@ impl Source {
                 let session = postgres::Session::open(config).await;
                 let session = session.map_err(|error| said(error.into()))?;
                 session.set(Dialect::Postgres.session()).await?;
-                Ok(Self::Postgres(session))
+                Ok(Self::Postgres(Box::new(session)))
             }
             Some(Dialect::Mysql) => {
                 let session = mysql::Session::open(config).await;
