@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod serve;
 pub mod store;
 pub mod telemetry;
+pub mod terminal;
 pub mod time;
 pub mod user;
 pub mod verify;

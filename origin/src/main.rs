@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use edgewise_origin::cli::{self, Cli};
+use edgewise_origin::terminal;
 
 fn main() -> ExitCode {
     // Clap answers usage errors itself, with exit code 2.
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", terminal::lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

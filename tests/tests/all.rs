@@ -20,6 +20,7 @@ mod replicate_kafka;
 mod replicate_lag;
 mod replicate_operator;
 mod replicate_poll;
+mod replicate_reconcile;
 mod replicate_recovery;
 mod replicate_recovery_mariadb;
 mod replicate_unfit;

@@ -22,6 +22,7 @@ use crate::cli::replicate::{
 use crate::commands::{Access, access, ask, open, say};
 use crate::config::Config;
 use crate::serve::Running;
+use crate::terminal::lines;
 
 /// Time between two looks at a server that follows.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -135,7 +136,7 @@ fn follow_at(running: &Running, mapping: &Path, overrides: &Overrides) -> anyhow
         let overview = overview_at(running)?;
         let now = render(&overview);
         if now != shown {
-            say(&now)?;
+            say(&lines(&now))?;
             shown = now;
         }
         let mut asked = overview

@@ -5,8 +5,6 @@ use super::config::{Mode, SourceConfig};
 use super::init::CatalogTable;
 use super::mapping::TablePlan;
 use super::reconcile::sql::Dialect;
-use super::reconcile::{ReconcileError, Sql};
-use super::supervise::SourceError;
 use super::{kafka, mysql, poll, postgres};
 use crate::store::Store;
 
@@ -63,34 +61,5 @@ pub(super) async fn drop_slot(config: &SourceConfig, store: &dyn Store) -> Optio
     match (Dialect::of(&config.url), config.mode) {
         (Some(Dialect::Postgres), Mode::Stream) => postgres::drop_slot(config, store).await,
         _ => None,
-    }
-}
-
-/// A session that asks the source in SQL.
-///
-/// # Errors
-///
-/// The source cannot be reached, or is none that keeps rows.
-pub(super) async fn sql(config: &SourceConfig) -> Result<Sql, ReconcileError> {
-    let refused = |reason: String| ReconcileError::Connect {
-        source_name: config.name.clone(),
-        reason,
-    };
-    let said = |error: SourceError| match error.remedy() {
-        "" => refused(error.to_string()),
-        remedy => refused(format!("{error}; {}", named(remedy, &config.name))),
-    };
-    match Dialect::of(&config.url) {
-        Some(Dialect::Postgres) => {
-            let connecting = async { postgres::client::Server::new(config)?.connect().await };
-            let client = connecting.await.map_err(|error| said(error.into()))?;
-            Ok(Sql::Postgres(client))
-        }
-        Some(Dialect::Mysql) => {
-            let session = mysql::session(config).await;
-            let session = session.map_err(|error| said(error.into()))?;
-            Ok(Sql::Mysql(Box::new(session)))
-        }
-        None => Err(refused("a broker keeps no rows to compare with".to_owned())),
     }
 }

@@ -16,6 +16,7 @@ use super::postgres::checkpoints::SLOT;
 use super::postgres::position::SlotIdentity;
 use crate::ingest::rows::TableId;
 use crate::store::{Snapshot, Store, StoreError, read};
+use crate::terminal::shell_word;
 
 /// Mappings of an entry that are remembered: enough to know that rows of several are mixed.
 const TOLD_MAX: usize = 4;
@@ -117,8 +118,10 @@ pub fn unmapped(snapshot: &dyn Snapshot, mapped: &Mapped) -> Result<Vec<Drift>, 
             if !entries.contains(&entry) && has_rows(snapshot, id)? {
                 found.push(Drift {
                     remedy: format!(
-                        "edgewise replicate resync --source {source} --table '{entry}' --yes takes \
-                         back what they counted; or map it again"
+                        "edgewise replicate resync --source {} --table {} --yes takes \
+                         back what they counted; or map it again",
+                        shell_word(&source),
+                        shell_word(&entry)
                     ),
                     problem: "its rows still count, but the mapping file does not have it any more"
                         .to_owned(),
@@ -150,8 +153,9 @@ fn source_left(snapshot: &dyn Snapshot, source: String) -> Result<Drift, StoreEr
             slot.unwrap_or_default()
         ),
         remedy: format!(
-            "edgewise replicate resync --source {source} --yes forgets it; or give it its name \
-             back in the mapping file"
+            "edgewise replicate resync --source {} --yes forgets it; or give it its name back in \
+             the mapping file",
+            shell_word(&source)
         ),
         source,
     })
@@ -179,8 +183,10 @@ fn has_rows(snapshot: &dyn Snapshot, table: TableId) -> Result<bool, StoreError>
 
 fn remedy(source: &str, table: &str) -> String {
     format!(
-        "edgewise replicate resync --source {source} --table '{table}' --yes counts every row as \
-         it is mapped now"
+        "edgewise replicate resync --source {} --table {} --yes counts every row as it is mapped \
+         now",
+        shell_word(source),
+        shell_word(table)
     )
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+use crate::terminal;
 
 /// Longest error or position that is kept, bytes.
 const TEXT_BYTES_MAX: usize = 1_024;
@@ -217,7 +218,7 @@ impl fmt::Display for SourceStatus {
             (None, None) => {}
         }
         if let Some(error) = &self.error {
-            write!(f, "\n  error: {error}")?;
+            write!(f, "\n  error: {}", terminal::line(error))?;
         }
         if let Some(remedy) = &self.remedy {
             write!(f, "\n  remedy: {remedy}")?;
@@ -239,7 +240,7 @@ impl fmt::Display for SourceStatus {
             }
             if let Some(reason) = &table.stopped {
                 let separator = if line.is_empty() { "" } else { "; " };
-                let _ = write!(line, "{separator}stopped: {reason}");
+                let _ = write!(line, "{separator}stopped: {}", terminal::line(reason));
             }
             if let Some(how) = &table.changed {
                 let separator = if line.is_empty() { "" } else { "; " };

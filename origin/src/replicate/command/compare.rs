@@ -14,6 +14,7 @@ use crate::cli::replicate::ReconcileArgs;
 use crate::commands::{Access, access, ask, open_existing, say, start_writer};
 use crate::config::Config;
 use crate::store::Store;
+use crate::terminal::{line, shell_word};
 
 pub(super) fn run(config: &Config, args: &ReconcileArgs) -> anyhow::Result<()> {
     // Refused here, where the operator looks, even if a server is to read it.
@@ -106,7 +107,8 @@ fn render(done: &Reconciled) -> String {
         .iter()
         .map(|d| {
             let (source, store) = (d.source_rows.to_string(), d.store_rows.to_string());
-            [d.table.clone(), d.group.clone(), source, store]
+            let [table, group] = [&d.table, &d.group].map(|text| line(text).into_owned());
+            [table, group, source, store]
         })
         .collect();
     if !rows.is_empty() {
@@ -131,7 +133,7 @@ fn render(done: &Reconciled) -> String {
     for (table, letters) in &done.dead_letters {
         let _ = writeln!(text, "{table}: {letters} rows wait as dead letters");
         if refused(done, table).is_some() {
-            let name = table.split("->").next().unwrap_or(table);
+            let name = shell_word(table.split("->").next().unwrap_or(table));
             let _ = writeln!(
                 text,
                 "  which is all that differs: `edgewise dead-letter list --table {name}` says why; \
@@ -141,7 +143,7 @@ fn render(done: &Reconciled) -> String {
         }
     }
     for note in &done.notes {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "note: {}", line(note));
     }
     if done.repaired > 0 {
         let _ = writeln!(text, "{} rows were read again and applied", done.repaired);
@@ -216,5 +218,18 @@ mod tests {
         );
         done.dead_letters.insert(table.clone(), 1);
         assert_eq!(refused(&done, &table), None);
+        // Names are quoted for a shell, and what data says for a terminal.
+        let odd = "My Shop.Likes->events".to_owned();
+        done.differences[0].table.clone_from(&odd);
+        done.differences[0].group = "7\u{1b}[2J\n8".to_owned();
+        done.dead_letters = [(odd, 2)].into();
+        let text = render(&done);
+        for words in [
+            "dead-letter list --table 'My Shop.Likes'`",
+            "dead-letter replay --table 'My Shop.Likes'`",
+            r"7\u{1b}[2J\n8",
+        ] {
+            assert!(text.contains(words), "{words} is not in {text}");
+        }
     }
 }

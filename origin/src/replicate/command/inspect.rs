@@ -18,6 +18,7 @@ use crate::cli::replicate::SourceArgs;
 use crate::commands::{Access, access, ask, open_existing, say, start_writer};
 use crate::config::Config;
 use crate::store::{Store, read};
+use crate::terminal::lines;
 
 /// `edgewise replicate check`
 pub(super) fn check(config: &Config, source: &SourceArgs, json: bool) -> anyhow::Result<()> {
@@ -31,7 +32,7 @@ pub(super) fn check(config: &Config, source: &SourceArgs, json: bool) -> anyhow:
     if json {
         say(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        say(&report.to_string())?;
+        say(&lines(&report.to_string()))?;
     }
     ensure!(
         !report.has_errors(),
@@ -132,7 +133,7 @@ pub(super) fn status(config: &Config, source: &SourceArgs, json: bool) -> anyhow
     if json {
         return say(&serde_json::to_string_pretty(&overview)?);
     }
-    say(&render(&overview))
+    say(&lines(&render(&overview)))
 }
 
 /// `edgewise replicate resync`
@@ -181,7 +182,7 @@ pub(super) fn resync(
         }
     };
     for resynced in &done {
-        say(&resynced.to_string())?;
+        say(&lines(&resynced.to_string()))?;
     }
     if !is_mapped {
         return say("nothing is copied anew: the mapping file does not have it");

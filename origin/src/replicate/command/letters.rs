@@ -15,6 +15,7 @@ use crate::cli::replicate::{DeadLetterAction, DeadLetterArgs, LetterArgs, Select
 use crate::commands::{Access, access, ask, encoded, open_existing, say, start_writer};
 use crate::config::Config;
 use crate::store::Store;
+use crate::terminal::line;
 
 pub(super) fn run(config: &Config, args: &DeadLetterArgs) -> anyhow::Result<()> {
     match &args.action {
@@ -95,10 +96,10 @@ fn print(found: &[Listed], json: bool) -> anyhow::Result<()> {
                 "{}  {}  {}  {}  {}  at {}",
                 listed.seq,
                 crate::time::format(letter.at_ms),
-                letter.table,
-                letter.key,
-                letter.reason,
-                letter.position
+                line(&letter.table),
+                line(&letter.key),
+                line(&letter.reason),
+                line(&letter.position)
             )?;
         }
     }
@@ -140,7 +141,7 @@ fn replay(config: &Config, source: &SourceArgs, letters: &Selection) -> anyhow::
         }
     };
     for (seq, reason) in &done.kept {
-        say(&format!("{seq} stays: {reason}"))?;
+        say(&format!("{seq} stays: {}", line(reason)))?;
     }
     say(&format!(
         "{} rows count now, {} have nothing to count, {} stay refused",

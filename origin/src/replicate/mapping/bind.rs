@@ -1,5 +1,6 @@
 //! A plan fitted to a table's columns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::column::Class;
@@ -131,29 +132,30 @@ impl BoundTable {
         Some(conditions)
     }
 
-    /// A field as text or, where `is_value`, as what it is, in SQL; `None` where it is not mapped
-    /// or cannot be said in it.
-    pub(crate) fn sql_field(
-        &self,
-        field: Slot,
-        dialect: Dialect,
-        is_value: bool,
-    ) -> Option<String> {
-        let sql = self.in_sql(dialect);
-        let column;
-        let expression = match self.source(field)? {
-            Source::Column(at) => {
-                column = Expression::Column(*at);
-                &column
-            }
-            Source::Expression(expression) => expression,
-            Source::Type(_) => return None,
-        };
-        if is_value {
-            sql.value(expression).map(|(sql, _)| sql)
-        } else {
-            sql.text(expression)
+    /// A field as what it is, in SQL; `None` where it is not mapped or cannot be said in it.
+    pub(crate) fn sql_value(&self, field: Slot, dialect: Dialect) -> Option<String> {
+        let expression = self.expression(field)?;
+        let made = self.in_sql(dialect).value(expression.as_ref());
+        made.map(|(sql, _)| sql)
+    }
+
+    /// A field as the text of an id, told apart by its bytes, in SQL; `None` as above.
+    pub(crate) fn sql_id(&self, field: Slot, dialect: Dialect) -> Option<String> {
+        let expression = self.expression(field)?;
+        self.in_sql(dialect).id(expression.as_ref())
+    }
+
+    fn expression(&self, field: Slot) -> Option<Cow<'_, Expression>> {
+        match self.source(field)? {
+            Source::Column(at) => Some(Cow::Owned(Expression::Column(*at))),
+            Source::Expression(expression) => Some(Cow::Borrowed(expression)),
+            Source::Type(_) => None,
         }
+    }
+
+    /// Whether a plan column holds bytes that are no text.
+    pub(crate) fn is_binary(&self, column: usize) -> bool {
+        self.bound.classes.get(column) == Some(&Class::Bytes)
     }
 
     pub(super) fn row<'r, 'v>(&'r self, values: &'r [Value<'v>]) -> Row<'r, 'v> {

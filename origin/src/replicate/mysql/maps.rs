@@ -7,6 +7,7 @@ use super::stream::Stream;
 use super::tables::{Fitted, Known};
 use crate::ingest::rows::Move;
 use crate::replicate::supervise::SourceError;
+use crate::terminal::shell_word;
 use std::sync::Arc;
 
 impl Stream<'_> {
@@ -125,7 +126,7 @@ impl Stream<'_> {
         let reason = format!(
             "{reason}; correct the mapping where it does not fit any more, then run `edgewise \
              replicate resync --table {}`",
-            entry.plan.table()
+            shell_word(entry.plan.table())
         );
         entry.stopped = Some(reason.clone());
         let name = entry.plan.name().to_owned();

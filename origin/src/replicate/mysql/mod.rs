@@ -22,7 +22,7 @@ mod gtid;
 mod json;
 mod layout;
 mod maps;
-mod page;
+pub(crate) mod page;
 mod position;
 mod rows;
 mod segments;
@@ -42,7 +42,6 @@ pub(crate) use start::missing;
 
 use self::client::Target;
 use self::stream::Stream;
-use crate::replicate::config::SourceConfig;
 use crate::replicate::supervise::{Phase, SourceContext, SourceError, SourceFault};
 
 impl SourceFault for MysqlError {
@@ -80,15 +79,6 @@ fn schema_checkpoint(table: &str) -> String {
 /// The checkpoint that says why an entry is not followed any more.
 fn stopped_checkpoint(entry: &str) -> String {
     format!("stopped/{entry}")
-}
-
-/// A session for questions in SQL, in UTC.
-///
-/// # Errors
-///
-/// The server cannot be reached.
-pub(crate) async fn session(config: &SourceConfig) -> Result<mysql_async::Conn, MysqlError> {
-    Ok(Target::new(config)?.connect().await?.conn)
 }
 
 /// One life of the connector: connect, copy, follow, until told to stop or an error.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A key column's value, as statements take it back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Int(i64),
     Uint(u64),
     Bytes(Vec<u8>),
@@ -16,7 +16,17 @@ pub(super) enum Key {
 }
 
 /// `(a > ?) OR (a = ? AND b > ?)`: servers use an index for this, not for `(a, b) > (?, ?)`.
-pub(super) fn after(key: &[String], marks: &[&str]) -> String {
+pub(crate) fn after(key: &[String], marks: &[&str]) -> String {
+    ordered(key, marks, ">", ">")
+}
+
+/// `(a < ?) OR (a = ? AND b <= ?)`: the keys that [`after`] leaves out.
+pub(crate) fn up_to(key: &[String], marks: &[&str]) -> String {
+    ordered(key, marks, "<", "<=")
+}
+
+/// Each column beside its mark; `last` is the sign where all before are equal.
+fn ordered(key: &[String], marks: &[&str], sign: &str, last: &str) -> String {
     let columns: Vec<(&String, &&str)> = key.iter().zip(marks).collect();
     let alternatives = (0..columns.len()).map(|upto| {
         let terms = columns
@@ -24,7 +34,11 @@ pub(super) fn after(key: &[String], marks: &[&str]) -> String {
             .take(upto + 1)
             .enumerate()
             .map(|(index, (column, mark))| {
-                let sign = if index == upto { ">" } else { "=" };
+                let sign = match index {
+                    _ if index < upto => "=",
+                    _ if upto + 1 == columns.len() => last,
+                    _ => sign,
+                };
                 format!("{column} {sign} {mark}")
             });
         format!("({})", terms.collect::<Vec<_>>().join(" AND "))
@@ -32,8 +46,13 @@ pub(super) fn after(key: &[String], marks: &[&str]) -> String {
     format!("({})", alternatives.collect::<Vec<_>>().join(" OR "))
 }
 
+/// The parameters of [`after`] and [`up_to`], in the order of their marks.
+pub(crate) fn parameters(key: &[Key]) -> impl Iterator<Item = Sql> {
+    (0..key.len()).flat_map(|upto| key.iter().take(upto + 1).map(Key::to_sql))
+}
+
 /// A parameter that compares as the column does.
-pub(super) fn placeholder(column: &ColumnInfo) -> &'static str {
+pub(crate) fn placeholder(column: &ColumnInfo) -> &'static str {
     match column.data_type.as_str() {
         // Text against a decimal compares as floating point.
         "decimal" => "CAST(? AS DECIMAL(65,30))",
@@ -53,11 +72,29 @@ pub(crate) fn select(name: &str, info: Option<&ColumnInfo>) -> String {
     }
 }
 
+/// A key column as a page gives it back: ENUM and SET are in the order of their numbers, and
+/// compared with text they would be in another.
+pub(crate) fn key_column(info: &ColumnInfo) -> String {
+    let name = quote(&info.name);
+    match info.data_type.as_str() {
+        "enum" | "set" => format!("({name} + 0)"),
+        _ => name,
+    }
+}
+
 /// A key column's value to be stored.
-pub(super) fn key(value: &Sql) -> Key {
+pub(crate) fn key(value: &Sql, info: &ColumnInfo) -> Key {
     match value {
         Sql::Int(number) => Key::Int(*number),
         Sql::UInt(number) => Key::Uint(*number),
+        // All digits: a shorter text would be another number than the column's.
+        Sql::Float(number) => Key::Text(f64::from(*number).to_string()),
+        Sql::Double(number) => match info.data_type.as_str() {
+            // What an addition made of a number.
+            "enum" | "set" if *number >= 0.0 => Key::Uint(*number as u64),
+            _ => Key::Text(number.to_string()),
+        },
+        Sql::Bytes(bytes) if info.data_type == "bit" => Key::Uint(bits(bytes)),
         Sql::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Key::Text(text.to_owned()),
             Err(_) => Key::Bytes(bytes.clone()),
@@ -68,7 +105,7 @@ pub(super) fn key(value: &Sql) -> Key {
 
 impl Key {
     /// As a parameter.
-    pub(super) fn to_sql(&self) -> Sql {
+    pub(crate) fn to_sql(&self) -> Sql {
         match self {
             Self::Int(number) => Sql::Int(*number),
             Self::Uint(number) => Sql::UInt(*number),
@@ -92,12 +129,7 @@ pub(crate) fn plain<'a>(value: &'a Sql, info: &ColumnInfo) -> Value<'a> {
         },
         Sql::Float(number) => Value::Float(f64::from(*number)),
         Sql::Double(number) => Value::Float(*number),
-        Sql::Bytes(bytes) if info.data_type == "bit" => Value::Uint(
-            bytes
-                .iter()
-                .take(8)
-                .fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
-        ),
+        Sql::Bytes(bytes) if info.data_type == "bit" => Value::Uint(bits(bytes)),
         Sql::Bytes(bytes) if is_binary(info) => Value::Bytes(bytes),
         Sql::Bytes(bytes) if info.data_type == "decimal" => {
             std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), |text| Value::Text(digits(text)))
@@ -126,7 +158,14 @@ fn digits(text: &str) -> &str {
     text.get(zeros..).unwrap_or(text)
 }
 
-fn is_binary(info: &ColumnInfo) -> bool {
+/// A BIT's number, whose bytes are in big-endian order.
+fn bits(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().take(8);
+    bytes.fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+}
+
+/// Whether a column holds bytes that are no text.
+pub(crate) fn is_binary(info: &ColumnInfo) -> bool {
     matches!(info.data_type.as_str(), "binary" | "varbinary") || info.data_type.ends_with("blob")
 }
 
@@ -161,5 +200,28 @@ mod tests {
             after(&key, &["?", "?"]),
             "((`a` > ?) OR (`a` = ? AND `b` > ?))"
         );
+        assert_eq!(
+            up_to(&key, &["?", "?"]),
+            "((`a` < ?) OR (`a` = ? AND `b` <= ?))"
+        );
+        let last = [Key::Int(1), Key::Int(2)];
+        let [one, two] = [Sql::Int(1), Sql::Int(2)];
+        let expected = [one.clone(), one, two];
+        assert_eq!(parameters(&last).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_key_compares_as_it_is_ordered() {
+        let column = |data_type: &str| ColumnInfo {
+            data_type: data_type.to_owned(),
+            ..ColumnInfo::gone("k")
+        };
+        assert_eq!(key(&Sql::Bytes(vec![1, 0]), &column("bit")), Key::Uint(256));
+        let binary = key(&Sql::Bytes(vec![0xff]), &column("binary"));
+        assert_eq!(binary, Key::Bytes(vec![0xff]));
+        let float = key(&Sql::Float(0.1), &column("float"));
+        assert_eq!(float, Key::Text("0.10000000149011612".to_owned()));
+        assert_eq!(key_column(&column("enum")), "(`k` + 0)");
+        assert_eq!(key(&Sql::Double(2.0), &column("enum")), Key::Uint(2));
     }
 }

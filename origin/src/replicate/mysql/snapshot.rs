@@ -6,7 +6,7 @@
 use super::catalog::{self, ColumnInfo, Table, quote};
 use super::client::{Client, Target};
 use super::error::MysqlError;
-use super::page::{Key, after, key, placeholder, plain, select};
+use super::page::{Key, after, key, key_column, parameters as of_key, placeholder, plain, select};
 use super::segments::{MAX_SEGMENTS, Segment, segments};
 use super::start::{checkpoint, missing};
 use super::tables::{Entry, Tables};
@@ -323,7 +323,8 @@ impl Copy {
                 .zip(infos)
                 .map(|(value, info)| info.map_or(Value::Null, |info| plain(value, info)))
                 .collect();
-            progress.last = values.iter().skip(width).map(key).collect();
+            let last = values.iter().skip(width).zip(&self.key);
+            progress.last = last.map(|(value, info)| key(value, info)).collect();
             progress.rows += 1;
             count += 1;
             let (change, dead) = {
@@ -372,7 +373,7 @@ impl Copy {
         let key: Vec<String> = self.key.iter().map(|column| quote(&column.name)).collect();
         let columns = self.bound.columns().iter();
         let columns = columns.map(|name| select(name, self.table.column(name)));
-        let columns: Vec<String> = columns.chain(key.iter().cloned()).collect();
+        let columns: Vec<String> = columns.chain(self.key.iter().map(key_column)).collect();
         let mut conditions = Vec::new();
         let mut parameters = Vec::new();
         if let (Some(first), Some(from)) = (key.first(), &segment.from) {
@@ -384,10 +385,7 @@ impl Copy {
         if last.len() == key.len() {
             let marks: Vec<&str> = self.key.iter().map(placeholder).collect();
             conditions.push(after(&key, &marks));
-            // As `after` uses them.
-            for upto in 0..key.len() {
-                parameters.extend(last.iter().take(upto + 1).map(Key::to_sql));
-            }
+            parameters.extend(of_key(last));
         }
         let filter = if conditions.is_empty() {
             String::new()

@@ -6,6 +6,7 @@ use super::client::Server;
 use super::error::ident;
 use crate::replicate::check::Report;
 use crate::replicate::mapping::TablePlan;
+use crate::terminal::shell_word;
 
 /// Reports what it leaves out, or that it is missing.
 pub fn check(catalogue: &Catalogue, server: &Server, plans: &[&TablePlan], report: &mut Report) {
@@ -91,6 +92,7 @@ pub fn check(catalogue: &Catalogue, server: &Server, plans: &[&TablePlan], repor
 /// Publishes a table with all its rows and columns. `SET TABLE` would name all others too.
 fn publish_anew(publication: &str, table: &str) -> String {
     let (publication, sql) = (ident(publication), sql_name(table));
+    let table = shell_word(table);
     format!(
         "ALTER PUBLICATION {publication} DROP TABLE {sql};\n\
          ALTER PUBLICATION {publication} ADD TABLE {sql};\n\

@@ -27,6 +27,7 @@ use crate::ingest::rows::{DeadLetter, RowChange, RowKey, RowOp, TableId};
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::supervise::SourceContext;
 use crate::store::read;
+use crate::terminal::shell_word;
 
 /// PostgreSQL's epoch, 2000-01-01, in Unix ms.
 const EPOCH_MS: i64 = 946_684_800_000;
@@ -687,7 +688,7 @@ impl<'a> Stream<'a> {
 pub fn say_stopped(context: &SourceContext, entry: &str, reason: &str) {
     context.status.table_stopped(entry, reason);
     // An entry's name has a `>`, which means something to a shell.
-    let table = entry.split("->").next().unwrap_or(entry);
+    let table = shell_word(entry.split("->").next().unwrap_or(entry));
     tracing::error!(
         source = %context.config.name, table = entry, reason,
         "the table is not followed any more; correct the mapping or the table, then run \

@@ -12,13 +12,13 @@ use crate::store::memory::RememberedRow;
 use crate::store::{Snapshot, read};
 
 /// Most groups of a comparison; about 64 bytes each.
-pub const GROUPS_MAX: usize = 2_000_000;
+pub(super) const GROUPS_MAX: usize = 2_000_000;
 
 const DAY_MS: i64 = 86_400_000;
 
 /// What rows are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Group {
+pub(super) enum Group {
     /// The whole table.
     All,
     /// Rows without a day or item.
@@ -32,7 +32,7 @@ pub enum Group {
 impl Group {
     /// The group that the source's SQL names.
     #[must_use]
-    pub fn of_source(by: By, text: Option<&str>) -> Self {
+    pub(super) fn of_source(by: By, text: Option<&str>) -> Self {
         match (by, text) {
             (By::Table, _) => Self::All,
             (_, None) => Self::None,
@@ -45,7 +45,7 @@ impl Group {
 
     /// The group for people; an item's id is looked up by the caller.
     #[must_use]
-    pub fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         match self {
             Self::All => "all".to_owned(),
             Self::None => "none".to_owned(),
@@ -55,15 +55,22 @@ impl Group {
     }
 }
 
+/// What a source wrote, for people and to tell groups apart: what is not UTF-8 with its bytes as
+/// `\xff`.
+#[must_use]
+pub(super) fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string())
+}
+
 /// Rows by group.
-pub type Counts = HashMap<Group, u64>;
+pub(super) type Counts = HashMap<Group, u64>;
 
 /// Adds to a group.
 ///
 /// # Errors
 ///
 /// There are too many groups.
-pub fn add(counts: &mut Counts, group: Group, rows: u64) -> Result<(), ReconcileError> {
+pub(super) fn add(counts: &mut Counts, group: Group, rows: u64) -> Result<(), ReconcileError> {
     *counts.entry(group).or_default() += rows;
     if counts.len() > GROUPS_MAX {
         return Err(ReconcileError::Groups);
@@ -76,7 +83,7 @@ pub fn add(counts: &mut Counts, group: Group, rows: u64) -> Result<(), Reconcile
 /// # Errors
 ///
 /// The store fails, or there are too many groups.
-pub fn of_store(
+pub(super) fn of_store(
     snapshot: &dyn Snapshot,
     table: TableId,
     by: By,
@@ -112,7 +119,7 @@ pub fn of_store(
 /// # Errors
 ///
 /// The store fails.
-pub fn created(snapshot: &dyn Snapshot) -> Result<HashMap<u64, i64>, ReconcileError> {
+pub(super) fn created(snapshot: &dyn Snapshot) -> Result<HashMap<u64, i64>, ReconcileError> {
     let mut created = HashMap::new();
     read::all_items(snapshot, &mut |state| {
         if let Some(item) = &state.item {
@@ -123,20 +130,22 @@ pub fn created(snapshot: &dyn Snapshot) -> Result<HashMap<u64, i64>, ReconcileEr
 }
 
 /// A group whose counts differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Differs {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Differs {
     /// The group.
-    pub group: Group,
+    pub(super) group: Group,
+    /// The item's id, where the source named it.
+    pub(super) name: Option<String>,
     /// Rows that the source counts.
-    pub source: u64,
+    pub(super) source: u64,
     /// Rows that the store remembers.
-    pub store: u64,
+    pub(super) store: u64,
 }
 
 /// Groups in which the source's count is not between the store's before and after: a table
 /// that changes while it is counted differs by what is under way, and that is no difference.
 #[must_use]
-pub fn differences(before: &Counts, source: &Counts, after: &Counts) -> Vec<Differs> {
+pub(super) fn differences(before: &Counts, source: &Counts, after: &Counts) -> Vec<Differs> {
     let of = |counts: &Counts, group: &Group| counts.get(group).copied().unwrap_or(0);
     let mut groups: Vec<Group> = before
         .keys()
@@ -154,6 +163,7 @@ pub fn differences(before: &Counts, source: &Counts, after: &Counts) -> Vec<Diff
         let given = of(source, &group);
         (!(least..=most).contains(&given)).then(|| Differs {
             group,
+            name: None,
             source: given,
             store: of(after, &group),
         })
@@ -198,5 +208,7 @@ mod tests {
             Group::of_source(By::Item, Some("7")),
             Group::Item(id_hash("7"))
         );
+        assert_eq!(text(b"caf\xe9".to_vec()), r"caf\xe9");
+        assert_eq!(text("café".into()), "café");
     }
 }

@@ -1,12 +1,14 @@
 //! `edgewise reconcile`: counts of a source beside what the store remembers of it, and repair.
 
-pub mod count;
-pub mod position;
+mod count;
+mod mysql;
+mod position;
+mod postgres;
 mod repair;
-pub mod source;
+mod source;
 pub mod sql;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use self::count::{Counts, Differs, Group};
 use self::position::Printed;
-pub use self::source::Sql;
+use self::source::{Source, SourceTable};
 use super::config::{Mode, SourceConfig, TableConfig, Target};
 use super::following::{FollowCommand, FollowError, Following};
-use super::init::CatalogTable;
-use super::mapping::{BoundTable, TablePlan};
 use crate::cli::replicate::By;
 use crate::ingest::WriteError;
 use crate::ingest::rows::TableId;
@@ -155,25 +155,34 @@ struct Work<'a> {
     config: &'a SourceConfig,
 }
 
+/// A mapped table that is worked on.
+struct Entry {
+    id: TableId,
+    config: TableConfig,
+    table: SourceTable,
+}
+
 impl Work<'_> {
     async fn run(&self, done: &mut Reconciled) -> Result<(), ReconcileError> {
-        let tables = self.bound(self.tables()?).await?;
-        let mut sql = super::connect::sql(self.config).await?;
-        for setting in sql.dialect().session() {
-            sql.each(setting, &mut |_| Ok(())).await?;
+        let known = self.tables()?;
+        let mut source = Source::connect(self.config).await?;
+        let mut entries = Vec::with_capacity(known.len());
+        for (id, config) in known {
+            let table = source.table(&config).await?;
+            entries.push(Entry { id, config, table });
         }
         if !self.command.repair.is_empty() {
-            for (id, table, bound) in &tables {
-                self.repair_keys(&mut sql, *id, table, bound, done).await?;
+            for entry in &entries {
+                self.repair_keys(&mut source, entry, done).await?;
             }
             return Ok(());
         }
-        for (id, table, bound) in &tables {
-            let entry = table.entry_name();
-            let mut differing = self.compare(&mut sql, *id, bound, done).await?;
+        for entry in &entries {
+            let name = entry.config.entry_name();
+            let mut differing = self.compare(&mut source, entry, done).await?;
             if !differing.is_empty() {
                 // What was under way when it was counted is gone when it is counted again.
-                let again = self.compare(&mut sql, *id, bound, done).await?;
+                let again = self.compare(&mut source, entry, done).await?;
                 differing = again
                     .into_iter()
                     .filter(|second| differing.iter().any(|first| first.group == second.group))
@@ -183,52 +192,16 @@ impl Work<'_> {
                 continue;
             }
             if self.command.repair_all {
-                done.repaired += self.repair_table(&mut sql, *id, table, bound).await?;
-                differing = self.compare(&mut sql, *id, bound, done).await?;
+                done.repaired += self.repair_table(&mut source, entry, done).await?;
+                differing = self.compare(&mut source, entry, done).await?;
             }
-            self.describe(&entry, &differing, done)?;
+            self.describe(&name, differing, done)?;
             let counts = read::dead_counts(&*self.following.store.read()?)?;
-            if counts.of(id.0) > 0 {
-                done.dead_letters.insert(entry, counts.of(id.0));
+            if counts.of(entry.id.0) > 0 {
+                done.dead_letters.insert(name, counts.of(entry.id.0));
             }
         }
         Ok(())
-    }
-
-    /// Fits the tables' plans to what they are at the source now.
-    async fn bound(
-        &self,
-        tables: Vec<(TableId, TableConfig)>,
-    ) -> Result<Vec<(TableId, TableConfig, BoundTable)>, ReconcileError> {
-        let described = super::connect::describe(self.config).await;
-        let described = described.map_err(|error| ReconcileError::Connect {
-            source_name: self.config.name.clone(),
-            reason: format!("{error:#}"),
-        })?;
-        let bind = |(id, config): (TableId, TableConfig)| {
-            let wrong = |reason: String| ReconcileError::Table {
-                table: config.entry_name(),
-                reason,
-            };
-            // A name without its schema is in the usual one.
-            let full = format!("public.{}", config.table);
-            let is_meant = |table: &&CatalogTable| [&config.table, &full].contains(&&table.name);
-            let found = described.iter().find(is_meant);
-            let found = found.ok_or_else(|| {
-                wrong(
-                    "the source has no such table, or this user may not see it; correct its name \
-                     in the mapping, or GRANT SELECT"
-                        .to_owned(),
-                )
-            })?;
-            let plan = TablePlan::compile(&config).map_err(|error| wrong(error.to_string()))?;
-            let bound = plan.bind(&found.columns).map_err(|errors| {
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                wrong(errors.join("; "))
-            })?;
-            Ok((id, config, bound))
-        };
-        tables.into_iter().map(bind).collect()
     }
 
     /// The mapped tables that the store knows.
@@ -264,13 +237,14 @@ impl Work<'_> {
 
     async fn compare(
         &self,
-        sql: &mut Sql,
-        id: TableId,
-        bound: &BoundTable,
+        source: &mut Source,
+        entry: &Entry,
         done: &mut Reconciled,
     ) -> Result<Vec<Differs>, ReconcileError> {
-        let (entry, to) = (bound.plan().name().to_owned(), bound.plan().target());
-        let (by, statement) = match sql::counts(bound, self.command.by, sql.dialect()) {
+        let SourceTable { name, bound, .. } = &entry.table;
+        let (entry, id, to) = (bound.plan().name(), entry.id, bound.plan().target());
+        let counts = |by: By| sql::counts(bound, name, by, source.dialect());
+        let (by, statement) = match counts(self.command.by) {
             Some(statement) => (self.command.by, statement),
             None => {
                 // Users have neither day nor item: nothing to say.
@@ -279,9 +253,8 @@ impl Work<'_> {
                     let text = format!("{entry} has no {by} in SQL and is compared as a whole");
                     note(done, text);
                 }
-                let whole = sql::counts(bound, By::Table, sql.dialect());
-                let whole = whole.ok_or_else(|| ReconcileError::Table {
-                    table: entry.clone(),
+                let whole = counts(By::Table).ok_or_else(|| ReconcileError::Table {
+                    table: entry.to_owned(),
                     reason: "its `where` or `deleted` cannot be said in SQL; write it without \
                              split()"
                         .to_owned(),
@@ -291,19 +264,34 @@ impl Work<'_> {
         };
         let before = self.of_store(id, to, by).await?;
         let mut counts = Counts::new();
+        let mut names = HashMap::new();
         let mut total = 0;
         let mut add = |row: source::Row| {
-            let rows = row.get(1).cloned().flatten();
+            let mut fields = row.into_iter();
+            let (text, rows) = (fields.next().flatten(), fields.next().flatten());
+            let rows = rows.as_deref().map(String::from_utf8_lossy);
             let rows: u64 = rows.and_then(|rows| rows.parse().ok()).unwrap_or(0);
             total += rows;
-            let group = Group::of_source(by, row.first().and_then(Option::as_deref));
+            let text = text.map(count::text);
+            let group = Group::of_source(by, text.as_deref());
+            // The store may not know an item that it counts nothing for.
+            if let (Group::Item(_), Some(text)) = (group, text)
+                && before.get(&group) != Some(&rows)
+                && names.len() < DIFFERENCES_MAX
+            {
+                names.insert(group, text);
+            }
             count::add(&mut counts, group, rows)
         };
-        sql.each(&statement, &mut add).await?;
-        done.tables.insert(entry, total);
-        self.wait_past(sql, done).await?;
+        source.each(&statement, &mut add).await?;
+        done.tables.insert(entry.to_owned(), total);
+        self.wait_past(source, done).await?;
         let after = self.of_store(id, to, by).await?;
-        Ok(count::differences(&before, &counts, &after))
+        let mut differing = count::differences(&before, &counts, &after);
+        for differs in &mut differing {
+            differs.name = names.remove(&differs.group);
+        }
+        Ok(differing)
     }
 
     async fn of_store(&self, id: TableId, to: Target, by: By) -> Result<Counts, ReconcileError> {
@@ -321,7 +309,11 @@ impl Work<'_> {
     }
 
     /// Waits until what the source has committed by now is counted here.
-    async fn wait_past(&self, sql: &mut Sql, done: &mut Reconciled) -> Result<(), ReconcileError> {
+    async fn wait_past(
+        &self,
+        source: &mut Source,
+        done: &mut Reconciled,
+    ) -> Result<(), ReconcileError> {
         let name = &self.config.name;
         if self.config.mode == Mode::Poll {
             // Watermarks are no positions.
@@ -330,9 +322,10 @@ impl Work<'_> {
             return Ok(());
         }
         let mut now = None;
-        for statement in sql.dialect().position() {
-            let rows = sql.all(statement).await.unwrap_or_default();
-            let text: Vec<String> = rows.into_iter().flatten().flatten().take(2).collect();
+        for statement in source.dialect().position() {
+            let rows = source.all(statement).await.unwrap_or_default();
+            let text = rows.into_iter().flatten().flatten().take(2);
+            let text: Vec<String> = text.map(count::text).collect();
             now = now.or_else(|| Printed::find(&text.join(":")));
         }
         let Some(now) = now else {
@@ -373,16 +366,16 @@ impl Work<'_> {
     fn describe(
         &self,
         entry: &str,
-        differing: &[Differs],
+        differing: Vec<Differs>,
         done: &mut Reconciled,
     ) -> Result<(), ReconcileError> {
         let mut names: HashMap<u64, String> = HashMap::new();
-        if differing
-            .iter()
-            .any(|differs| matches!(differs.group, Group::Item(_)))
-        {
-            let wanted: std::collections::HashSet<Group> =
-                differing.iter().map(|differs| differs.group).collect();
+        let unnamed = differing.iter().filter(|differs| differs.name.is_none());
+        let wanted: HashSet<Group> = unnamed
+            .map(|differs| differs.group)
+            .filter(|group| matches!(group, Group::Item(_)))
+            .collect();
+        if !wanted.is_empty() {
             read::all_items(&*self.following.store.read()?, &mut |state| {
                 if wanted.contains(&Group::Item(state.hash)) {
                     names.insert(state.hash, state.id);
@@ -397,10 +390,11 @@ impl Work<'_> {
                 );
                 break;
             }
-            let name = match differs.group {
-                Group::Item(hash) => names.get(&hash).cloned(),
+            let known = match differs.group {
+                Group::Item(hash) => names.remove(&hash),
                 _ => None,
             };
+            let name = differs.name.or(known);
             done.differences.push(Difference {
                 source: self.config.name.clone(),
                 table: entry.to_owned(),

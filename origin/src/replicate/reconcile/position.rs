@@ -2,7 +2,7 @@
 
 /// A position that can be compared with another of the same server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Printed {
+pub(super) enum Printed {
     /// PostgreSQL's `0/16B3748`.
     Lsn(u64),
     /// MySQL's `binlog.000003:1234`.
@@ -12,7 +12,7 @@ pub enum Printed {
 impl Printed {
     /// The first position in `text`; `None` where there is none.
     #[must_use]
-    pub fn find(text: &str) -> Option<Self> {
+    pub(super) fn find(text: &str) -> Option<Self> {
         text.split_whitespace()
             .map(|word| word.trim_matches([',', ';', '(', ')']))
             .find_map(Self::parse)
@@ -30,7 +30,7 @@ impl Printed {
 
     /// Whether a stream that is here has passed `other`; positions of different kinds have not.
     #[must_use]
-    pub fn is_past(&self, other: &Self) -> bool {
+    pub(super) fn is_past(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other) && self >= other
     }
 }

@@ -9,16 +9,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::source::{Row, Sql};
-use super::sql::Page;
-use super::{ReconcileError, Reconciled, Work, note};
+use super::source::{KeyPart, PageRow, Range, Source};
+use super::{Entry, ReconcileError, Reconciled, Work, note};
 use crate::ingest::Command;
-use crate::ingest::rows::{DeadLetter, RowBatch, RowChange, RowKey, RowOp, TableId};
-use crate::replicate::config::TableConfig;
+use crate::ingest::rows::{DeadLetter, RowBatch, RowChange, RowKey, RowOp};
 use crate::replicate::contract::TableQuality;
-use crate::replicate::mapping::{self, BoundTable, Mapped};
-use crate::replicate::value::Value;
+use crate::replicate::mapping::{self, Mapped};
+use crate::replicate::value::{OwnedValue, Value};
 use crate::store::read;
+use crate::terminal::shell_word;
 
 /// Rows of a page.
 const PAGE_ROWS: usize = 5_000;
@@ -32,41 +31,43 @@ pub(super) const REPAIR_MAX: usize = 1_000;
 /// A table that is repaired.
 struct Table<'a> {
     work: &'a Work<'a>,
-    id: TableId,
-    config: &'a TableConfig,
-    bound: BoundTable,
+    entry: &'a Entry,
 }
 
 impl Work<'_> {
     /// Reads the rows with the keys of the command again.
     pub(super) async fn repair_keys(
         &self,
-        sql: &mut Sql,
-        id: TableId,
-        config: &TableConfig,
-        bound: &BoundTable,
+        source: &mut Source,
+        entry: &Entry,
         done: &mut Reconciled,
     ) -> Result<(), ReconcileError> {
-        let table = self.table(id, config, bound);
+        let table = Table { work: self, entry };
+        let bound = &entry.table.bound;
         let keys = &self.command.repair;
         if keys.len() > REPAIR_MAX {
             return Err(table.wrong(format!("give at most {REPAIR_MAX} keys, or --repair-all")));
         }
         for key in keys {
             let texts =
-                key_values(table.bound.key_columns(), key).map_err(|reason| table.wrong(reason))?;
-            let page = Page {
-                is: Some(&texts),
-                ..table.page()
-            };
+                key_values(bound.key_columns(), key).map_err(|reason| table.wrong(reason))?;
             // A row that is gone has no columns to make a key of but those that were named.
-            let absent = table.key_row(&texts);
-            let rows = table.settle(sql, &page, Some(absent)).await?;
+            let (is, absent) =
+                Source::key(&entry.table, &texts).map_err(|reason| table.wrong(reason))?;
+            let absent = bound.key(&values(&absent)).map_err(|violation| {
+                table.wrong(format!("the key {key:?}: {}", violation.reason))
+            })?;
+            let range = Range {
+                is: Some(&is),
+                limit: PAGE_ROWS,
+                ..Range::default()
+            };
+            let rows = table.settle(source, range, Some(absent)).await?;
             done.repaired += 1;
             for row in &rows {
-                if let Mapped::Refused(violation) = bound.map(&values(row)) {
+                if let Mapped::Refused(violation) = bound.map(&values(&row.values)) {
                     done.repaired -= 1;
-                    let (entry, reason) = (config.entry_name(), violation.reason);
+                    let (entry, reason) = (entry.config.entry_name(), violation.reason);
                     let text = format!(
                         "{entry}: the row {key} is refused and does not count: {reason}; correct \
                          it at the source, or the mapping"
@@ -81,22 +82,30 @@ impl Work<'_> {
     /// Reads every row of the table again, and removes what the source does not have.
     pub(super) async fn repair_table(
         &self,
-        sql: &mut Sql,
-        id: TableId,
-        config: &TableConfig,
-        bound: &BoundTable,
+        source: &mut Source,
+        entry: &Entry,
+        done: &mut Reconciled,
     ) -> Result<u64, ReconcileError> {
-        let table = self.table(id, config, bound);
-        let (mut rows, seen) = table.scan(sql).await?;
-        let missing = table.remembered_but(&seen).await?;
+        let table = Table { work: self, entry };
+        let first = table.scan(source).await?;
+        if first.keyless > 0 {
+            let (entry, rows) = (entry.config.entry_name(), first.keyless);
+            let text = format!(
+                "{entry}: the keys of {rows} rows cannot be read, so they do not count; correct \
+                 them at the source"
+            );
+            note(done, text);
+        }
+        let mut rows = first.rows;
+        let missing = table.remembered_but(first.seen).await?;
         if missing.is_empty() {
             return Ok(rows);
         }
         // Rows that were inserted behind the first scan are found by a second one.
-        let (_, seen) = table.scan(sql).await?;
+        let second = table.scan(source).await?;
         let gone: Vec<RowKey> = missing
             .into_iter()
-            .filter(|key| !seen.contains(&number(*key)))
+            .filter(|key| !second.seen.contains(&number(*key)))
             .collect();
         rows += gone.len() as u64;
         for keys in gone.chunks(PAGE_ROWS) {
@@ -105,151 +114,142 @@ impl Work<'_> {
         }
         Ok(rows)
     }
+}
 
-    fn table<'a>(&'a self, id: TableId, config: &'a TableConfig, bound: &BoundTable) -> Table<'a> {
-        Table {
-            work: self,
-            id,
-            config,
-            bound: bound.clone(),
-        }
-    }
+/// What a scan found.
+#[derive(Default)]
+struct Scanned {
+    /// Rows that can be told apart.
+    rows: u64,
+    /// Their keys.
+    seen: HashSet<u64>,
+    /// Rows whose key cannot be read.
+    keyless: u64,
 }
 
 impl Table<'_> {
     fn wrong(&self, reason: String) -> ReconcileError {
         ReconcileError::Table {
-            table: self.config.entry_name(),
+            table: self.entry.config.entry_name(),
             reason,
         }
     }
 
-    fn page(&self) -> Page<'_> {
-        Page {
-            columns: self.bound.columns(),
-            key: self.bound.key_columns(),
-            limit: PAGE_ROWS,
-            ..Page::default()
-        }
+    fn key_of(&self, row: &PageRow) -> Option<RowKey> {
+        self.entry.table.bound.key(&values(&row.values)).ok()
     }
 
-    /// A row of nothing but its key.
-    fn key_row(&self, values: &[String]) -> Row {
-        let value = |column: &String| {
-            let place = self
-                .bound
-                .key_columns()
-                .iter()
-                .position(|key| key == column);
-            place.and_then(|place| values.get(place)).cloned()
-        };
-        self.bound.columns().iter().map(value).collect()
-    }
-
-    fn key_of(&self, row: &Row) -> Option<RowKey> {
-        self.bound.key(&values(row)).ok()
-    }
-
-    /// The texts of a row's key.
-    fn key_texts(&self, row: &Row) -> Vec<String> {
-        let columns = self.bound.columns();
-        let text = |key: &String| {
-            let place = columns.iter().position(|column| column == key);
-            let value = place.and_then(|place| row.get(place)).cloned().flatten();
-            value.unwrap_or_default()
-        };
-        self.bound.key_columns().iter().map(text).collect()
-    }
-
-    /// Every row, page by page; returns how many, and their keys.
-    async fn scan(&self, sql: &mut Sql) -> Result<(u64, HashSet<u64>), ReconcileError> {
-        let mut seen = HashSet::new();
-        let mut rows = 0;
-        let mut after: Option<Vec<String>> = None;
+    /// Every row, page by page.
+    async fn scan(&self, source: &mut Source) -> Result<Scanned, ReconcileError> {
+        let mut scanned = Scanned::default();
+        let mut ends: Vec<Vec<KeyPart>> = Vec::new();
         loop {
-            let page = Page {
-                after: after.as_deref(),
-                ..self.page()
+            let page = Range {
+                after: ends.last().map(Vec::as_slice),
+                limit: PAGE_ROWS,
+                ..Range::default()
             };
-            let found = sql.all(&page.sql(&self.config.table)).await?;
-            let Some(last) = found.last() else {
-                return Ok((rows, seen));
+            let found = source.page(&self.entry.table, page).await?;
+            let Some(last) = found.last().map(|row| row.key.clone()) else {
+                return Ok(scanned);
             };
-            let last = self.key_texts(last);
-            let bounded = Page {
+            self.is_beyond(&ends, &last)?;
+            let bounded = Range {
                 up_to: Some(&last),
                 // Rows may have come into the range since.
                 limit: PAGE_ROWS * 2,
                 ..page
             };
-            rows += found.len() as u64;
-            for row in self.settle(sql, &bounded, None).await? {
-                seen.extend(self.key_of(&row).map(number));
+            for row in self.settle(source, bounded, None).await? {
+                match self.key_of(&row) {
+                    Some(key) => {
+                        scanned.rows += 1;
+                        scanned.seen.insert(number(key));
+                    }
+                    None => scanned.keyless += 1,
+                }
             }
-            if seen.len() > KEYS_MAX {
+            if scanned.seen.len() > KEYS_MAX {
                 let reason = format!(
                     "it has more than {KEYS_MAX} rows; use `edgewise replicate resync --table {}`",
-                    self.config.table
+                    shell_word(&self.entry.config.table)
                 );
                 return Err(self.wrong(reason));
             }
-            after = Some(last);
+            ends.push(last);
         }
+    }
+
+    /// Every page ends above all before it: a source that compares keys otherwise than it orders
+    /// them would be read for ever.
+    fn is_beyond(&self, ends: &[Vec<KeyPart>], last: &[KeyPart]) -> Result<(), ReconcileError> {
+        if is_new(ends, last) {
+            return Ok(());
+        }
+        Err(self.wrong(format!(
+            "its source compares the key ({}) otherwise than it orders it, so it cannot be read \
+             page by page and nothing was removed; use `edgewise replicate resync --table {}`",
+            self.entry.table.bound.key_columns().join(", "),
+            shell_word(&self.entry.config.table)
+        )))
     }
 
     /// Applies the rows of a page until it reads the same twice; returns them. `absent` is the
-    /// row to remove where the page is empty.
+    /// key to remove where the page is empty.
     async fn settle(
         &self,
-        sql: &mut Sql,
-        page: &Page<'_>,
-        absent: Option<Row>,
-    ) -> Result<Vec<Row>, ReconcileError> {
-        let statement = page.sql(&self.config.table);
-        let mut before: Option<Vec<Row>> = None;
+        source: &mut Source,
+        range: Range<'_>,
+        absent: Option<RowKey>,
+    ) -> Result<Vec<PageRow>, ReconcileError> {
+        let too_fast =
+            || self.wrong("its rows change too fast to be repaired; try again".to_owned());
+        let mut before: Option<Vec<PageRow>> = None;
         for _ in 0..READS_MAX {
-            let now = sql.all(&statement).await?;
+            let now = source.page(&self.entry.table, range).await?;
             if before.as_ref() == Some(&now) {
                 return Ok(now);
             }
-            let mut gone: Vec<Row> = before.unwrap_or_default();
-            gone.extend(absent.clone());
-            self.apply(&now, &gone).await?;
+            if now.len() >= range.limit {
+                // Rows that did not fit would be taken for gone.
+                return Err(too_fast());
+            }
+            let gone = before.iter().flatten();
+            let gone = gone.filter_map(|row| self.key_of(row)).chain(absent);
+            self.apply(&now, gone.collect()).await?;
             before = Some(now);
         }
-        Err(self.wrong("its rows change too fast to be repaired; try again".to_owned()))
+        Err(too_fast())
     }
 
-    /// Counts `rows` as they are, and takes back those of `before` that are not among them.
-    async fn apply(&self, rows: &[Row], before: &[Row]) -> Result<(), ReconcileError> {
+    /// Counts `rows` as they are, and takes back those of `gone` that are not among them.
+    async fn apply(&self, rows: &[PageRow], gone: Vec<RowKey>) -> Result<(), ReconcileError> {
+        let (id, bound) = (self.entry.id, &self.entry.table.bound);
         let wall_ms = self.work.following.clock.wall_ms();
-        let mut quality = TableQuality::new(&self.work.config.name, &self.bound, wall_ms);
+        let mut quality = TableQuality::new(&self.work.config.name, bound, wall_ms);
         let mut changes = Vec::with_capacity(rows.len());
         let mut dead = Vec::new();
         let mut kept = HashSet::new();
         for row in rows {
-            let row = values(row);
-            let (change, letter) = mapping::deliver(
-                &self.bound,
-                self.id,
-                &row,
-                "reconcile",
-                &mut quality,
-                wall_ms,
-            );
+            let row = values(&row.values);
+            let (change, letter) =
+                mapping::deliver(bound, id, &row, "reconcile", &mut quality, wall_ms);
+            // Letters of rows without a key are of no row: each read would add one more.
+            if change.key == mapping::NO_ROW {
+                continue;
+            }
             kept.insert(change.key);
             changes.push(change);
             dead.extend(letter);
         }
-        let gone = before.iter().filter_map(|row| self.key_of(row));
-        let gone = gone.filter(|key| !kept.contains(key));
+        let gone = gone.into_iter().filter(|key| !kept.contains(key));
         changes.extend(gone.map(|key| self.removal(key)));
         self.submit(changes, dead).await
     }
 
     fn removal(&self, key: RowKey) -> RowChange {
         RowChange {
-            table: self.id,
+            table: self.entry.id,
             key,
             op: RowOp::Remove,
         }
@@ -277,10 +277,9 @@ impl Table<'_> {
     }
 
     /// Keys that the store remembers and `seen` does not have.
-    async fn remembered_but(&self, seen: &HashSet<u64>) -> Result<Vec<RowKey>, ReconcileError> {
+    async fn remembered_but(&self, seen: HashSet<u64>) -> Result<Vec<RowKey>, ReconcileError> {
         let store = Arc::clone(&self.work.following.store);
-        let id = self.id;
-        let seen = seen.clone();
+        let id = self.entry.id;
         let looking = move || -> Result<Vec<RowKey>, ReconcileError> {
             let mut missing = Vec::new();
             read::rows(&*store.read()?, id, None, &mut |key, _| {
@@ -300,10 +299,14 @@ impl Table<'_> {
     }
 }
 
-fn values(row: &Row) -> Vec<Value<'_>> {
-    row.iter()
-        .map(|text| text.as_deref().map_or(Value::Null, Value::Text))
-        .collect()
+fn values(row: &[OwnedValue]) -> Vec<Value<'_>> {
+    row.iter().map(OwnedValue::as_value).collect()
+}
+
+/// Whether no page before ended with this key: a page is above the one before, so one that does
+/// not advance, or that comes around, ends as another did.
+fn is_new(ends: &[Vec<KeyPart>], last: &[KeyPart]) -> bool {
+    ends.iter().all(|end| end != last)
 }
 
 /// A key as eight bytes: an integer as it is, a hash by half.
@@ -339,7 +342,16 @@ fn key_values(columns: &[String], key: &str) -> Result<Vec<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::key_values;
+    use super::{KeyPart, is_new, key_values};
+
+    #[test]
+    fn pages_that_do_not_advance_are_noticed() {
+        let end = |text: &str| vec![KeyPart::Text(text.into())];
+        let ends = [end("a"), end("b")];
+        assert!(is_new(&ends, &end("c")) && is_new(&[], &end("a")));
+        assert!(!is_new(&ends, &end("b")), "it stands still");
+        assert!(!is_new(&ends, &end("a")), "it comes around");
+    }
 
     #[test]
     fn keys_are_as_dead_letters_print_them() {

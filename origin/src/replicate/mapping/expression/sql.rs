@@ -20,6 +20,7 @@ pub(crate) enum Sort {
     Real,
     Text,
     Time,
+    Bytes,
     Other,
 }
 
@@ -135,6 +136,20 @@ impl Sql<'_> {
         Some(self.as_text(&self.value(expression)?))
     }
 
+    /// The value as the text of an id: bytes are their hexadecimal digits, and no collation makes
+    /// one of two ids.
+    pub(crate) fn id(&self, expression: &Expression) -> Option<String> {
+        let made = self.value(expression)?;
+        Some(match made.1 {
+            Sort::Bytes => self.pick(
+                format!("encode({}, 'hex')", made.0),
+                format!("lower(hex({}))", made.0),
+            ),
+            Sort::Text | Sort::Other => self.bytes(&made),
+            _ => self.as_text(&made),
+        })
+    }
+
     /// Whether the value marks no row as gone.
     pub(crate) fn alive(&self, expression: &Expression) -> Option<String> {
         let (sql, sort) = self.value(expression)?;
@@ -146,7 +161,7 @@ impl Sql<'_> {
                 let text = self.as_text(&(sql.clone(), sort));
                 format!("({text} LIKE '0000-00-00%')")
             }
-            Sort::Text | Sort::Other => {
+            Sort::Text | Sort::Bytes | Sort::Other => {
                 let text = self.as_text(&(sql.clone(), sort));
                 format!("({text} IN ('', 'f', 'false', '0', '0.0'))")
             }
@@ -168,7 +183,8 @@ impl Sql<'_> {
             Class::Decimal | Class::Float => Sort::Real,
             Class::Text => Sort::Text,
             Class::Time | Class::Since(_) => Sort::Time,
-            Class::Unknown | Class::Json | Class::Array | Class::Bytes => Sort::Other,
+            Class::Bytes => Sort::Bytes,
+            Class::Unknown | Class::Json | Class::Array => Sort::Other,
         };
         let column = name(self.columns.get(at)?);
         if (self.dialect, sort) == (Dialect::Mysql, Sort::Bool) {
@@ -204,7 +220,7 @@ impl Sql<'_> {
             ),
             Sort::Bool => format!("(CASE WHEN {sql} THEN 1 WHEN NOT {sql} THEN 0 END)"),
             Sort::Real | Sort::Null => sql.clone(),
-            Sort::Text | Sort::Time | Sort::Other => {
+            Sort::Text | Sort::Time | Sort::Bytes | Sort::Other => {
                 let text = self.as_text(&(sql.clone(), *sort));
                 let matches = self.pick("~".to_owned(), "REGEXP".to_owned());
                 format!(
@@ -270,7 +286,7 @@ impl Sql<'_> {
             Sort::Null => self.pick("NULL::boolean".to_owned(), "NULL".to_owned()),
             Sort::Bool => sql.clone(),
             Sort::Whole | Sort::Real => format!("({sql} <> 0)"),
-            Sort::Text | Sort::Time | Sort::Other => {
+            Sort::Text | Sort::Time | Sort::Bytes | Sort::Other => {
                 // A literal is known here.
                 let inner = sql
                     .strip_prefix('\'')
@@ -357,7 +373,7 @@ impl Sql<'_> {
 
     fn cast_int(&self, made: &(String, Sort)) -> String {
         match made.1 {
-            Sort::Text | Sort::Time | Sort::Other => {
+            Sort::Text | Sort::Time | Sort::Bytes | Sort::Other => {
                 let text = self.as_text(made);
                 self.pick(
                     format!("(CASE WHEN {text} ~ {WHOLE} THEN ({text})::numeric END)"),
