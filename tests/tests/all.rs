@@ -20,6 +20,7 @@ mod replicate_operator;
 mod replicate_poll;
 mod replicate_recovery;
 mod replicate_recovery_mariadb;
+mod replicate_xa;
 mod rules;
 mod servers;
 mod site;

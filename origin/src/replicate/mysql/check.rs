@@ -5,6 +5,7 @@ use super::catalog::{self, ColumnInfo, Table, TableName};
 use super::client::{Client, Target};
 use super::error::MysqlError;
 use super::layout;
+use super::undecided;
 use crate::replicate::check::Report;
 use crate::replicate::config::{SourceConfig, Target as Means};
 use crate::replicate::mapping::{Column, TablePlan};
@@ -54,6 +55,7 @@ async fn examine(
     images(&mut client, items_only, report).await?;
     retention(&mut client, &server, report).await?;
     privileges(&mut client, &server, report).await?;
+    prepared(&mut client, report).await?;
     if let Some(id) = config.server_id {
         server_id(&mut client, id, report).await?;
     }
@@ -281,6 +283,30 @@ async fn privileges(
             format!("it may not see binlog positions: {right} is missing"),
             format!("GRANT {right} ON *.* TO {user};"),
         );
+    }
+    Ok(())
+}
+
+/// XA transactions that keep first copies waiting, or that nobody may see.
+async fn prepared(client: &mut Client, report: &mut Report) -> Result<(), MysqlError> {
+    match undecided::recover(client).await {
+        Ok(left) if left.is_empty() => {}
+        Ok(left) => {
+            let (problem, remedy) = undecided::words(&left);
+            let problem = format!("{problem}; a first copy waits for them");
+            report.warning("server", problem, remedy);
+        }
+        Err(error) if undecided::is_refused(&error) => {
+            let right = undecided::RIGHT;
+            report.warning(
+                "user",
+                format!(
+                    "it may not see prepared XA transactions: {right} is missing; where some are                      prepared when the source is followed first, every table stops with their end"
+                ),
+                format!("GRANT {right} ON *.* TO CURRENT_USER;"),
+            );
+        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod dump;
 mod edits;
 mod error;
 mod event;
+mod files;
 mod fuzz;
 mod gtid;
 mod json;
@@ -24,6 +25,7 @@ mod layout;
 mod maps;
 mod page;
 mod position;
+mod prepared;
 mod rows;
 mod segments;
 mod snapshot;
@@ -31,8 +33,10 @@ mod start;
 mod statements;
 mod stream;
 mod tables;
+mod undecided;
 mod wire;
 mod words;
+mod xa;
 
 pub use check::{check, describe};
 pub use error::MysqlError;
@@ -101,7 +105,9 @@ pub async fn run(context: SourceContext) -> Result<(), SourceError> {
     let target = Target::new(&context.config)?;
     let mut client = target.connect().await?;
     check::settings(&mut client).await?;
-    let mut started = start::start(&context, &target, &mut client).await?;
+    let Some(mut started) = start::start(&context, &target, &mut client).await? else {
+        return Ok(());
+    };
     context.metrics.connected(true);
     if !snapshot::copy(&context, &target, &mut client, &mut started.tables).await? {
         return Ok(());

@@ -115,6 +115,11 @@ impl Tables {
         self.maps.get(&table_id).map(|(_, known)| known)
     }
 
+    /// The bytes of a table number's map.
+    pub(crate) fn map_of(&self, table_id: u64) -> Option<&[u8]> {
+        self.maps.get(&table_id).map(|(body, _)| &**body)
+    }
+
     /// Remembers a table map.
     pub(crate) fn remember(&mut self, table_id: u64, body: &[u8], known: Known) {
         if self.maps.len() >= MAX_MAPS {
