@@ -12,6 +12,7 @@ mod parity;
 mod purity;
 mod replicate;
 mod replicate_altered;
+mod replicate_altered_mariadb;
 mod replicate_bad_mariadb;
 mod replicate_bad_rows;
 mod replicate_bad_source;

@@ -129,14 +129,17 @@ impl Stream<'_> {
             let Some(table) = self.tables.followed.get_mut(index) else {
                 continue;
             };
-            let stops = table.stops(query, words, &definition);
+            let mut stops = table.stops(query, words, &definition);
             let TableName {
                 schema,
                 table: name,
             } = &table.name;
             let altered = definition.altered.as_ref();
             if altered.is_some_and(|(named, _)| named.is(&query.schema, schema, name)) {
-                table.alter(&definition.edits);
+                if !table.alter(&definition.edits) {
+                    let entries = 0..table.entries.len();
+                    stops.extend(entries.map(|entry| (entry, NOT_THOSE_COLUMNS.to_owned())));
+                }
                 self.keep_schema(index).await;
             }
             for (entry, what) in stops {
@@ -206,6 +209,10 @@ impl Followed {
             .collect()
     }
 }
+
+/// What a statement did to a table whose columns were read when it was altered further.
+const NOT_THOSE_COLUMNS: &str = "found other columns than are known, which were read after it was \
+     altered further (binlog_row_metadata = FULL names them; wait until the source has caught up)";
 
 /// Bytes of a statement that a reason quotes.
 const MAX_QUOTED_BYTES: usize = 200;

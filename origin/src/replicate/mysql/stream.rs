@@ -6,9 +6,11 @@ use super::dump::{self, DumpError, Request};
 use super::error::MysqlError;
 use super::event::{self, Query, QueryForm, kind};
 use super::gtid::GtidSet;
+use super::lag;
 use super::position::{BinlogPosition, File, Identity};
 use super::prepared::{Collected, Kept};
 use super::rows::{self, Skip};
+use super::snapshot::AbortOnDrop;
 use super::tables::{Known, Tables};
 use super::wire::Malformed;
 use super::xa::{Group, Undecided};
@@ -135,6 +137,10 @@ impl<'c> Stream<'c> {
         let checksum = self.catalog.variable("binlog_checksum").await?;
         self.has_checksums = checksum.is_some_and(|kind| !kind.eq_ignore_ascii_case("none"));
         let mut stream = self.open().await?;
+        let (context, target) = (self.context.clone(), self.target.clone());
+        let durable = self.applier.durable();
+        let lag = tokio::spawn(lag::watch(context, target, self.position(), durable));
+        let _lag = AbortOnDrop(lag.abort_handle());
         let done = self.follow(&mut stream).await;
         // A connection that does not close in time is dropped with the rest.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.close()).await;
