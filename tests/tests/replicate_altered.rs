@@ -174,6 +174,14 @@ fn tables_that_are_refused(server: &Postgres) {
     assert_eq!(tables[0][0], "3", "the others are still published");
     operator.follow();
     operator.exact(PG, &mut session, Settled::InOrder);
+    session.sql("revoke select on follows from tenant");
+    let _ = operator.check_finds(&["public.follows", "may not read"]);
+    // Run by somebody else: it has to name whom it is for.
+    let fixes = operator.apply_fixes(&mut session).join(" ");
+    assert!(
+        fixes.contains("\"tenant\"") || fixes.contains("TO tenant"),
+        "{fixes}"
+    );
 }
 
 /// Partitions that are emptied with their table, and one that is emptied by itself.

@@ -69,6 +69,8 @@ impl MariaDb {
         let mut install = Command::new(install);
         install.arg("--no-defaults").arg("--datadir").arg(&data);
         install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        // A server that starts removes what others have in a folder that they share.
+        install.env("TMPDIR", folder.subfolder("tmp"));
         daemon::run(&folder, &mut install);
         let certificates = match config.tls {
             Tls::Off => None,
@@ -224,6 +226,7 @@ impl MariaDb {
         let mut server = Command::new(&self.program);
         let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
         server.arg("--no-defaults");
+        server.arg(option("tmpdir", &self.folder.path().join("tmp")));
         server.arg(option("datadir", &self.folder.path().join("data")));
         server.arg(option("socket", &self.socket()));
         server.arg(option("pid-file", &self.folder.path().join("pid")));

@@ -5,6 +5,7 @@ use super::catalog::{self, ColumnInfo, Table, TableName};
 use super::client::{Client, Target};
 use super::error::MysqlError;
 use super::layout;
+use super::privileges;
 use crate::replicate::check::Report;
 use crate::replicate::config::{SourceConfig, Target as Means};
 use crate::replicate::mapping::{Column, TablePlan};
@@ -53,7 +54,7 @@ async fn examine(
     let items_only = plans.iter().all(|plan| plan.target() == Means::Items);
     images(&mut client, items_only, report).await?;
     retention(&mut client, &server, report).await?;
-    privileges(&mut client, &server, report).await?;
+    privileges::report(&mut client, server.is_mariadb, report).await?;
     if let Some(id) = config.server_id {
         server_id(&mut client, id, report).await?;
     }
@@ -242,44 +243,6 @@ async fn retention(
             "gtid_mode is off: after a failover to another server the tables must be copied anew",
             "SET GLOBAL enforce_gtid_consistency = ON; SET GLOBAL gtid_mode = OFF_PERMISSIVE; \
              SET GLOBAL gtid_mode = ON_PERMISSIVE; SET GLOBAL gtid_mode = ON;",
-        );
-    }
-    Ok(())
-}
-
-async fn privileges(
-    client: &mut Client,
-    server: &Server,
-    report: &mut Report,
-) -> Result<(), MysqlError> {
-    let rows = client.rows("SHOW GRANTS", Vec::new()).await?;
-    let grants: Vec<String> = rows.iter().map(|row| row.text(0).to_uppercase()).collect();
-    let globally = |names: &[&str]| {
-        let global = grants.iter().filter(|grant| grant.contains(" ON *.* "));
-        let mut granted = global.map(|grant| grant.split(" ON *.* ").next().unwrap_or_default());
-        granted.any(|list| {
-            list.contains("ALL PRIVILEGES") || names.iter().any(|name| list.contains(name))
-        })
-    };
-    let user = "CURRENT_USER";
-    if !globally(&["REPLICATION SLAVE", "REPLICATION REPLICA"]) {
-        report.error(
-            "user",
-            "it may not read the binlog: REPLICATION SLAVE is missing",
-            format!("GRANT REPLICATION SLAVE ON *.* TO {user};"),
-        );
-    }
-    let client_names: &[&str] = &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
-    if !globally(client_names) {
-        let right = if server.is_mariadb {
-            "BINLOG MONITOR"
-        } else {
-            "REPLICATION CLIENT"
-        };
-        report.error(
-            "user",
-            format!("it may not see binlog positions: {right} is missing"),
-            format!("GRANT {right} ON *.* TO {user};"),
         );
     }
     Ok(())

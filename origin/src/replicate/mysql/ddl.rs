@@ -1,6 +1,7 @@
 //! What a statement of the binlog means to the tables that are followed.
 
 use super::words::{Kind, Word, is_same};
+use super::xa::Xid;
 
 /// A statement's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,14 @@ pub(super) enum Statement {
     Commit,
     /// Its transactional part is undone (rows of other engines stay).
     Rollback,
+    /// The rows of this XA transaction follow; `None` where its name cannot be read.
+    XaStart(Option<Xid>),
+    /// They end; how it goes on says an event of its own.
+    XaEnd,
+    /// A prepared XA transaction is committed.
+    XaCommit(Option<Xid>),
     /// A prepared XA transaction is undone after its rows were in the binlog.
-    XaRollback,
+    XaRollback(Option<Xid>),
     /// Nothing to do with rows.
     Harmless,
     /// A table is emptied: database (where it names one) and table.
@@ -40,14 +47,22 @@ pub(super) fn classify(words: &[Word]) -> Statement {
         "ROLLBACK" if words.iter().any(|word| word.is("TO")) => Statement::RollbackTo,
         "SAVEPOINT" | "RELEASE" => Statement::Savepoint,
         "ROLLBACK" => Statement::Rollback,
-        "XA" if is(1, "ROLLBACK") => Statement::XaRollback,
-        "XA" if is(1, "START") || is(1, "BEGIN") => Statement::Begin,
-        "XA" if is(1, "COMMIT") => Statement::Commit,
+        "XA" => distributed(words),
         "TRUNCATE" => truncated(words),
         "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" => Statement::Rows,
         "ALTER" if moves_partition(words) => Statement::Rows,
         "ALTER" | "CREATE" | "DROP" | "RENAME" => Statement::Definition,
         _ => Statement::Harmless,
+    }
+}
+
+fn distributed(words: &[Word]) -> Statement {
+    let xid = || Xid::of_words(words.get(2..).unwrap_or_default());
+    match words.get(1) {
+        Some(verb) if verb.is("START") || verb.is("BEGIN") => Statement::XaStart(xid()),
+        Some(verb) if verb.is("COMMIT") => Statement::XaCommit(xid()),
+        Some(verb) if verb.is("ROLLBACK") => Statement::XaRollback(xid()),
+        _ => Statement::XaEnd,
     }
 }
 
@@ -134,7 +149,13 @@ mod tests {
         );
         check("insert into posts values (1)", Statement::Rows);
         check("WITH x AS (SELECT 1) DELETE FROM posts", Statement::Rows);
-        check("XA ROLLBACK 'a'", Statement::XaRollback);
+        let xid = Xid::of_words(&words("X'61',X'',1"));
+        assert!(xid.is_some());
+        check("XA START X'61',X'',1", Statement::XaStart(xid.clone()));
+        check("XA END X'61',X'',1", Statement::XaEnd);
+        check("XA COMMIT X'61',X'',1", Statement::XaCommit(xid.clone()));
+        check("XA ROLLBACK X'61',X'',1", Statement::XaRollback(xid));
+        check("XA ROLLBACK 0x61", Statement::XaRollback(None));
         check("GRANT ALL ON *.* TO x", Statement::Harmless);
         check("", Statement::Harmless);
     }

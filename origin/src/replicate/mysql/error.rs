@@ -108,7 +108,7 @@ pub enum MysqlError {
 }
 
 /// A text in single quotes, for statements.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

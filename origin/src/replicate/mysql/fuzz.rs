@@ -6,6 +6,7 @@ use super::decode::{Image, Slot};
 use super::event::{self, Query, QueryForm, Rows, RowsKind, TableMap, kind};
 use super::position::BinlogPosition;
 use super::wire::{Cursor, Malformed};
+use super::xa::{Group, Prepare};
 use super::{ddl, definition, layout};
 use std::collections::HashMap;
 
@@ -69,6 +70,8 @@ fn one(event_type: u8, body: &[u8], tables: &mut HashMap<u64, Vec<Slot>>) -> Res
         kind::EXECUTE_LOAD_QUERY => statement(&Query::parse(body, QueryForm::Load)?),
         kind::ROTATE => drop(event::rotate(body)?),
         kind::GTID => drop(event::gtid(body)?),
+        kind::MARIADB_GTID => drop(Group::parse(body)?),
+        kind::XA_PREPARE => drop(Prepare::parse(body)?),
         _ => {}
     }
     Ok(())

@@ -17,13 +17,17 @@ mod dump;
 mod edits;
 mod error;
 mod event;
+mod files;
 mod fuzz;
 mod gtid;
 mod json;
+mod lag;
 mod layout;
 mod maps;
 pub(crate) mod page;
 mod position;
+mod prepared;
+mod privileges;
 mod rows;
 mod segments;
 mod snapshot;
@@ -31,8 +35,10 @@ mod start;
 mod statements;
 mod stream;
 mod tables;
+mod undecided;
 mod wire;
 mod words;
+mod xa;
 
 pub use check::{check, describe};
 pub use error::MysqlError;
@@ -91,7 +97,9 @@ pub async fn run(context: SourceContext) -> Result<(), SourceError> {
     let target = Target::new(&context.config)?;
     let mut client = target.connect().await?;
     check::settings(&mut client).await?;
-    let mut started = start::start(&context, &target, &mut client).await?;
+    let Some(mut started) = start::start(&context, &target, &mut client).await? else {
+        return Ok(());
+    };
     context.metrics.connected(true);
     if !snapshot::copy(&context, &target, &mut client, &mut started.tables).await? {
         return Ok(());

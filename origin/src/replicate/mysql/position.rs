@@ -1,6 +1,7 @@
 //! Where the connector stands in the binlog.
 
 use super::gtid::GtidSet;
+use super::xa::Undecided;
 use crate::replicate::apply::Position;
 use std::fmt;
 use std::sync::Arc;
@@ -40,10 +41,13 @@ pub(crate) struct BinlogPosition {
     pub(crate) rows: u64,
     /// Committed transactions, where MySQL numbers them.
     pub(crate) gtids: Option<Arc<GtidSet>>,
+    /// XA transactions that began before this place.
+    pub(crate) undecided: Arc<Undecided>,
 }
 
-/// First byte of an encoded position.
+/// First line of an encoded position, and of one that knows XA transactions.
 const VERSION: &str = "1";
+const VERSION_XA: &str = "2";
 
 impl BinlogPosition {
     /// The place right after a committed transaction.
@@ -54,6 +58,7 @@ impl BinlogPosition {
             events: 0,
             rows: 0,
             gtids,
+            undecided: Arc::default(),
         }
     }
 
@@ -61,9 +66,11 @@ impl BinlogPosition {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let mut fields = text.split('\n');
-        if fields.next()? != VERSION {
-            return None;
-        }
+        let has_xa = match fields.next()? {
+            VERSION => false,
+            VERSION_XA => true,
+            _ => return None,
+        };
         let identity = Identity {
             uuid: fields.next()?.to_owned(),
             server_id: fields.next()?.parse().ok()?,
@@ -77,6 +84,11 @@ impl BinlogPosition {
             "-" => None,
             text => Some(Arc::new(GtidSet::parse(text)?)),
         };
+        let undecided = if has_xa {
+            Arc::new(Undecided::decode(&mut fields)?)
+        } else {
+            Arc::default()
+        };
         let file = Arc::new(File {
             identity,
             name,
@@ -88,6 +100,7 @@ impl BinlogPosition {
             events,
             rows,
             gtids,
+            undecided,
         })
     }
 
@@ -106,6 +119,7 @@ impl Position for BinlogPosition {
             events,
             rows,
             gtids,
+            undecided,
         } = self;
         let File {
             identity: Identity { uuid, server_id },
@@ -113,8 +127,13 @@ impl Position for BinlogPosition {
             created,
         } = &**file;
         let gtids = gtids.as_ref().map_or("-".to_owned(), |set| set.to_string());
+        let (version, undecided) = if undecided.is_empty() {
+            (VERSION, String::new())
+        } else {
+            (VERSION_XA, format!("\n{}", undecided.encode()))
+        };
         format!(
-            "{VERSION}\n{uuid}\n{server_id}\n{name}\n{created}\n{offset}\n{events}\n{rows}\n{gtids}"
+            "{version}\n{uuid}\n{server_id}\n{name}\n{created}\n{offset}\n{events}\n{rows}\n{gtids}{undecided}"
         )
         .into_bytes()
     }
@@ -133,20 +152,22 @@ impl fmt::Display for BinlogPosition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replicate::mysql::xa;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn what_is_encoded_is_read(
             offset in 0u64..1 << 40, events in 0u64..99, rows in 0u64..99, created: u32,
-            server_id: u32, last in 1u64..99, gtid: bool,
+            server_id: u32, last in 1u64..99, gtid: bool, prepared in 0u8..4,
         ) {
             let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned();
             let set = GtidSet::parse(&format!("{uuid}:1-{last}")).unwrap();
             let identity = Identity { uuid, server_id };
             let file = Arc::new(File { identity, name: "binlog.000007".into(), created });
             let gtids = gtid.then(|| Arc::new(set));
-            let position = BinlogPosition { file, offset, events, rows, gtids };
+            let undecided = Arc::new(xa::some(prepared));
+            let position = BinlogPosition { file, offset, events, rows, gtids, undecided };
             prop_assert_eq!(BinlogPosition::decode(&position.encode()), Some(position));
         }
 

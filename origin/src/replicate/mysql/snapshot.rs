@@ -231,8 +231,8 @@ async fn run(copy: &Arc<Copy>, entry: &mut Entry) -> Result<bool, SourceError> {
     Ok(complete)
 }
 
-/// A worker ends with the copy that it belongs to.
-struct AbortOnDrop(tokio::task::AbortHandle);
+/// A task ends with what it belongs to.
+pub(super) struct AbortOnDrop(pub(super) tokio::task::AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

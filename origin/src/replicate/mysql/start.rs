@@ -7,7 +7,7 @@ use super::error::MysqlError;
 use super::gtid::GtidSet;
 use super::position::{BinlogPosition, File, Identity};
 use super::tables::Tables;
-use super::{STREAM, dump, stopped_checkpoint, stream};
+use super::{STREAM, dump, stopped_checkpoint, stream, undecided};
 use crate::ingest::rows::Move;
 use crate::replicate::apply::{Applier, ApplierConfig};
 use crate::replicate::mapping::Column;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// How long commits in flight may take to become visible after their binlog position is, where
 /// the server gives no consistent pair (MySQL without GTIDs and without BACKUP_ADMIN).
-const SETTLE: Duration = Duration::from_secs(2);
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// What a life starts with.
 pub(super) struct Started {
@@ -30,12 +30,12 @@ pub(super) struct Started {
     pub(super) position: BinlogPosition,
 }
 
-/// Finds the position and the tables.
+/// Finds the position and the tables; `None` where it is told to stop.
 pub(super) async fn start(
     context: &SourceContext,
     target: &Target,
     client: &mut Client,
-) -> Result<Started, SourceError> {
+) -> Result<Option<Started>, SourceError> {
     let name = &context.config.name;
     let stored = checkpoint(context, STREAM)?;
     let config = ApplierConfig::new(name, STREAM);
@@ -45,7 +45,16 @@ pub(super) async fn start(
     let is_first = stored.is_none();
     let position = match stored {
         Some(bytes) => resume(&bytes, client, identity).await?,
-        None => now(target, client, identity).await?,
+        None => {
+            let now = now(target, client, identity).await?;
+            let Some(undecided) = undecided::settle(context, target, client).await? else {
+                return Ok(None);
+            };
+            BinlogPosition {
+                undecided: Arc::new(undecided),
+                ..now
+            }
+        }
     };
     let tables = tables(context, target, client, &mut applier).await?;
     if is_first {
@@ -56,11 +65,11 @@ pub(super) async fn start(
     }
     applier.flush().await?;
     context.status.position(&position.to_string());
-    Ok(Started {
+    Ok(Some(Started {
         applier,
         tables,
         position,
-    })
+    }))
 }
 
 /// A checkpoint of the source.
@@ -186,6 +195,8 @@ async fn resume(
             name: String::new(),
             created: 0,
         });
+        // Where undecided XA transactions began is a place of the other server's files: their
+        // end will stop the tables.
         return Ok(BinlogPosition::committed(
             file,
             position.offset,

@@ -6,6 +6,7 @@ use super::ddl::{self, Statement};
 use super::definition::{self, Definition, Moved, Named};
 use super::event::Query;
 use super::gtid::GtidSet;
+use super::prepared::Collected;
 use super::stream::{Step, Stream, Transaction};
 use super::tables::Followed;
 use super::words::{Word, is_same};
@@ -15,23 +16,27 @@ use std::sync::Arc;
 impl Stream<'_> {
     pub(super) async fn query(&mut self, query: &Query, commit: Step) -> Result<Step, SourceError> {
         let words = query.words();
+        if self.transaction.as_ref().is_some_and(|t| t.is_no_alter) {
+            return Ok(commit);
+        }
         match ddl::classify(&words) {
             Statement::Begin => {
-                if self.transaction.is_none() {
-                    self.transaction = Some(Transaction {
-                        start: self.offset,
-                        ..Transaction::default()
-                    });
-                }
+                self.begun();
                 return Ok(Step::Done);
             }
-            Statement::Savepoint => return Ok(Step::Done),
+            Statement::XaStart(_) => {
+                self.begun().xa = Some(Collected::default());
+                return Ok(Step::Done);
+            }
+            Statement::Savepoint | Statement::XaEnd => return Ok(Step::Done),
             Statement::RollbackTo => {
                 self.rolled_back(query).await?;
                 return Ok(Step::Done);
             }
             Statement::Commit => {}
-            Statement::Rollback | Statement::XaRollback => self.rolled_back(query).await?,
+            Statement::XaCommit(xid) => self.decided(xid, query, true).await?,
+            Statement::XaRollback(xid) => self.decided(xid, query, false).await?,
+            Statement::Rollback => self.rolled_back(query).await?,
             Statement::Truncate(schema, table) => {
                 let schema = schema.unwrap_or_else(|| query.schema.clone());
                 let Step::Commit { end, .. } = commit else {
@@ -43,7 +48,8 @@ impl Stream<'_> {
             Statement::Rows => {
                 self.statement_rows(query, &words).await;
                 // Inside a transaction its end follows; a definition stands alone.
-                if self.transaction.as_ref().is_some_and(|t| t.events > 0) {
+                let inside = self.transaction.as_ref();
+                if inside.is_some_and(|t| t.events > 0 || t.xa.is_some()) {
                     return Ok(Step::Done);
                 }
             }
@@ -52,19 +58,22 @@ impl Stream<'_> {
         Ok(commit)
     }
 
+    /// The transaction that is being read, from here on where nothing said so before.
+    fn begun(&mut self) -> &mut Transaction {
+        let start = self.offset;
+        self.transaction.get_or_insert_with(|| Transaction {
+            start,
+            ..Transaction::default()
+        })
+    }
+
     /// Rows of a transaction are undone after they were in the binlog: rows of engines without
-    /// transactions, or a prepared XA transaction. Which ones cannot be told.
+    /// transactions. Which ones cannot be told.
     pub(super) async fn rolled_back(&mut self, query: &Query) -> Result<(), SourceError> {
         let reason = format!("`{}` undid changes that were applied", cut(&query.text));
-        let touched = match ddl::classify(&query.words()) {
-            Statement::XaRollback => (0..self.tables.followed.len()).collect(),
-            _ => self
-                .transaction
-                .as_ref()
-                .map(|t| t.touched.clone())
-                .unwrap_or_default(),
-        };
-        for table in touched {
+        let transaction = self.transaction.as_ref();
+        let touched = transaction.map(|t| t.touched.clone());
+        for table in touched.unwrap_or_default() {
             self.stop_table(table, &reason).await;
         }
         Ok(())
@@ -120,14 +129,17 @@ impl Stream<'_> {
             let Some(table) = self.tables.followed.get_mut(index) else {
                 continue;
             };
-            let stops = table.stops(query, words, &definition);
+            let mut stops = table.stops(query, words, &definition);
             let TableName {
                 schema,
                 table: name,
             } = &table.name;
             let altered = definition.altered.as_ref();
             if altered.is_some_and(|(named, _)| named.is(&query.schema, schema, name)) {
-                table.alter(&definition.edits);
+                if !table.alter(&definition.edits) {
+                    let entries = 0..table.entries.len();
+                    stops.extend(entries.map(|entry| (entry, NOT_THOSE_COLUMNS.to_owned())));
+                }
                 self.keep_schema(index).await;
             }
             for (entry, what) in stops {
@@ -197,6 +209,10 @@ impl Followed {
             .collect()
     }
 }
+
+/// What a statement did to a table whose columns were read when it was altered further.
+const NOT_THOSE_COLUMNS: &str = "found other columns than are known, which were read after it was \
+     altered further (binlog_row_metadata = FULL names them; wait until the source has caught up)";
 
 /// Bytes of a statement that a reason quotes.
 const MAX_QUOTED_BYTES: usize = 200;

@@ -6,10 +6,14 @@ use super::dump::{self, DumpError, Request};
 use super::error::MysqlError;
 use super::event::{self, Query, QueryForm, kind};
 use super::gtid::GtidSet;
+use super::lag;
 use super::position::{BinlogPosition, File, Identity};
+use super::prepared::{Collected, Kept};
 use super::rows::{self, Skip};
+use super::snapshot::AbortOnDrop;
 use super::tables::{Known, Tables};
 use super::wire::Malformed;
+use super::xa::{Group, Undecided};
 use crate::replicate::apply::Applier;
 use crate::replicate::supervise::{SourceContext, SourceError};
 use futures_util::FutureExt;
@@ -26,7 +30,7 @@ const MISSED_HEARTBEATS: u32 = 3;
 const PUBLISH_EVERY: Duration = Duration::from_secs(5);
 
 /// How long closing a connection may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A transaction that is being read.
 #[derive(Default)]
@@ -39,6 +43,10 @@ pub(super) struct Transaction {
     pub(super) gtid: Option<([u8; 16], u64)>,
     /// Tables with rows in it.
     pub(super) touched: Vec<usize>,
+    /// Its rows, where it is an XA transaction that is not committed with them.
+    pub(super) xa: Option<Collected>,
+    /// Its `ALTER` is not done here (`binlog_alter_two_phase`).
+    pub(super) is_no_alter: bool,
 }
 
 /// One life of the stream.
@@ -54,6 +62,10 @@ pub(super) struct Stream<'c> {
     pub(super) gtids: Option<Arc<GtidSet>>,
     pub(super) transaction: Option<Transaction>,
     pub(super) skip: Option<Skip>,
+    /// XA transactions that are prepared before `offset`.
+    pub(super) undecided: Arc<Undecided>,
+    /// Rows of them.
+    pub(super) kept: Kept,
     /// End of the packed transaction that is being read.
     pub(super) payload_end: Option<u64>,
     pub(super) server_id: u32,
@@ -88,6 +100,7 @@ impl<'c> Stream<'c> {
             events,
             rows,
             gtids,
+            undecided,
         } = position;
         let skip = inside.then(|| Skip {
             file: Arc::clone(&file),
@@ -110,6 +123,8 @@ impl<'c> Stream<'c> {
             gtids,
             transaction: None,
             skip,
+            undecided,
+            kept: Kept::default(),
             payload_end: None,
             server_id,
             has_checksums: false,
@@ -122,6 +137,10 @@ impl<'c> Stream<'c> {
         let checksum = self.catalog.variable("binlog_checksum").await?;
         self.has_checksums = checksum.is_some_and(|kind| !kind.eq_ignore_ascii_case("none"));
         let mut stream = self.open().await?;
+        let (context, target) = (self.context.clone(), self.target.clone());
+        let durable = self.applier.durable();
+        let lag = tokio::spawn(lag::watch(context, target, self.position(), durable));
+        let _lag = AbortOnDrop(lag.abort_handle());
         let done = self.follow(&mut stream).await;
         // A connection that does not close in time is dropped with the rest.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.close()).await;
@@ -161,7 +180,7 @@ impl<'c> Stream<'c> {
         }
     }
 
-    fn silent(&self, silence: Duration) -> MysqlError {
+    pub(super) fn silent(&self, silence: Duration) -> MysqlError {
         MysqlError::Silent {
             host: self.target.host.clone(),
             seconds: silence.as_secs(),
@@ -182,7 +201,11 @@ impl<'c> Stream<'c> {
 
     /// Where the stream stands between transactions.
     pub(super) fn position(&self) -> BinlogPosition {
-        BinlogPosition::committed(Arc::clone(&self.file), self.offset, self.gtids.clone())
+        let undecided = Arc::clone(&self.undecided);
+        BinlogPosition {
+            undecided,
+            ..BinlogPosition::committed(Arc::clone(&self.file), self.offset, self.gtids.clone())
+        }
     }
 
     async fn open(&self) -> Result<BinlogStream, MysqlError> {
@@ -243,7 +266,10 @@ impl<'c> Stream<'c> {
                 let query = Query::parse(body, form).map_err(|error| self.malformed(error))?;
                 return self.query(&query, commit).await;
             }
-            kind::XA_PREPARE => return Ok(commit),
+            kind::XA_PREPARE => {
+                self.prepared(body).await?;
+                return Ok(commit);
+            }
             kind::ROTATE => self.rotate(body)?,
             kind::FORMAT_DESCRIPTION => self.file_begins(header.timestamp()).await?,
             kind::TRANSACTION_PAYLOAD => self.payload_end = Some(end),
@@ -289,28 +315,21 @@ impl<'c> Stream<'c> {
         .into()
     }
 
-    /// The header has 32 bits of the position; a file that one transaction made larger goes on.
-    fn extend(&self, low: u32) -> u64 {
-        if let Some(end) = self.payload_end {
-            return end;
-        }
-        let whole = self.offset & !u64::from(u32::MAX) | u64::from(low);
-        if low == 0 || whole >= self.offset {
-            whole
-        } else {
-            whole + (1 << 32)
-        }
-    }
-
     /// A transaction begins.
     fn begin(&mut self, event_type: u8, body: &[u8]) -> Result<(), MysqlError> {
         let gtid = match (event_type, &self.gtids) {
             (kind::GTID, Some(_)) => Some(event::gtid(body).map_err(|e| self.malformed(e))?),
             _ => None,
         };
+        let group = match event_type {
+            kind::MARIADB_GTID => Group::parse(body).map_err(|e| self.malformed(e))?,
+            _ => Group::default(),
+        };
         self.transaction = Some(Transaction {
             start: self.offset,
             gtid,
+            xa: group.prepares.map(|_| Collected::default()),
+            is_no_alter: group.is_no_alter,
             ..Transaction::default()
         });
         Ok(())
@@ -325,68 +344,25 @@ impl<'c> Stream<'c> {
         }
         self.payload_end = None;
         self.offset = end;
+        self.pass_copies();
         let at_ms = (at > 0).then(|| i64::from(at) * 1_000);
         self.applier.advance(self.position(), at_ms).await?;
         Ok(())
     }
 
-    /// The binlog goes on in another file, or the server says which it begins with.
-    fn rotate(&mut self, body: &[u8]) -> Result<(), MysqlError> {
-        // The client takes a checksum off only once it has seen the head of a file.
-        let checksum = if self.has_checksums && !self.has_head {
-            4
-        } else {
-            0
-        };
-        let body = body
-            .get(..body.len().saturating_sub(checksum))
-            .unwrap_or_default();
-        let (name, position) = event::rotate(body).map_err(|error| self.malformed(error))?;
-        if name != self.file.name {
-            let identity = self.file.identity.clone();
-            self.file = Arc::new(File {
-                identity,
-                name,
-                created: 0,
-            });
-            self.offset = position;
-            self.transaction = None;
-        }
-        Ok(())
-    }
-
-    /// The head of a file tells when the server began it.
-    async fn file_begins(&mut self, created: u32) -> Result<(), SourceError> {
-        self.has_head = true;
-        if self.file.created == 0 {
-            self.file = Arc::new(File {
-                created,
-                ..File::clone(&self.file)
-            });
-            if self.transaction.is_none() && self.skip.is_none() {
-                // An older file may be purged while nothing is committed in this one.
-                self.applier.advance(self.position(), None).await?;
-            }
-        } else if self.file.created != created && created != 0 && self.gtids.is_none() {
-            return Err(MysqlError::Lost {
-                position: self.position().to_string(),
-                reason: format!(
-                    "the server's {} was begun at another time: it is another server, or its \
-                     binlog was reset",
-                    self.file.name
-                ),
-            }
-            .into());
-        }
-        Ok(())
-    }
-
-    async fn rows(&mut self, format: event::RowsFormat, body: &[u8]) -> Result<(), SourceError> {
+    pub(super) async fn rows(
+        &mut self,
+        format: event::RowsFormat,
+        body: &[u8],
+    ) -> Result<(), SourceError> {
         let start = self.offset;
         let transaction = self.transaction.get_or_insert_with(|| Transaction {
             start,
             ..Transaction::default()
         });
+        if transaction.xa.is_some() {
+            return self.hold(format, body);
+        }
         let index = transaction.events;
         transaction.events += 1;
         let start = transaction.start;
@@ -418,6 +394,7 @@ impl<'c> Stream<'c> {
             events: index,
             rows: 0,
             gtids: self.gtids.clone(),
+            undecided: Arc::clone(&self.undecided),
         };
         let Some(followed) = self.tables.followed.get_mut(table) else {
             return Ok(());
@@ -444,7 +421,7 @@ impl<'c> Stream<'c> {
 }
 
 /// The number of rows events that only end a statement.
-const DUMMY_TABLE: u64 = 0x00ff_ffff;
+pub(super) const DUMMY_TABLE: u64 = 0x00ff_ffff;
 
 /// Ends when the source is told to stop, or nobody is left who could tell it.
 async fn told(stop: &mut watch::Receiver<bool>) {

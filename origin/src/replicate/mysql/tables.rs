@@ -42,6 +42,8 @@ pub(crate) struct Followed {
     pub(crate) stored: Option<Vec<u8>>,
     /// Statements changed it in a way that only the catalogue can tell.
     pub(crate) is_stale: bool,
+    /// The last rows came with the columns' names.
+    pub(crate) has_names: bool,
     /// Who reads it.
     pub(crate) entries: Vec<Entry>,
 }
@@ -89,6 +91,7 @@ impl Tables {
                 known: Vec::new(),
                 stored: None,
                 is_stale: false,
+                has_names: false,
                 entries: vec![entry],
             }),
         }
@@ -113,6 +116,11 @@ impl Tables {
     /// What the rows of a table number mean.
     pub(crate) fn rows_of(&self, table_id: u64) -> Option<&Known> {
         self.maps.get(&table_id).map(|(_, known)| known)
+    }
+
+    /// The bytes of a table number's map.
+    pub(crate) fn map_of(&self, table_id: u64) -> Option<&[u8]> {
+        self.maps.get(&table_id).map(|(body, _)| &**body)
     }
 
     /// Remembers a table map.
@@ -150,11 +158,19 @@ impl Followed {
         self.is_stale = false;
     }
 
-    /// Takes over what a statement does to the columns.
-    pub(crate) fn alter(&mut self, edits: &[Edit]) {
+    /// Takes over what a statement does to the columns. False where it did not find those that
+    /// are known, so that rows without names cannot be read: the catalogue, which they are from,
+    /// was ahead of it, and may be ahead of others that follow.
+    pub(crate) fn alter(&mut self, edits: &[Edit]) -> bool {
         match edits::apply(&self.known, edits) {
-            Some(columns) => self.known = columns,
-            None => self.is_stale = true,
+            Some(columns) => {
+                self.known = columns;
+                true
+            }
+            None => {
+                self.is_stale = true;
+                self.has_names
+            }
         }
     }
 
@@ -218,6 +234,7 @@ impl Followed {
 
     /// Fits a table map to the columns that are known.
     pub(crate) fn fit(&mut self, map: &TableMap, source: &str, now_ms: i64) -> Fitted {
+        self.has_names = map.columns.iter().all(|column| column.name.is_some());
         let columns = match layout::columns(map, &self.known) {
             Ok(columns) => columns,
             Err(mismatch) => return Fitted::No(mismatch.0),

@@ -179,8 +179,9 @@ pub fn table(catalogue: &Catalogue, plan: &TablePlan, report: &mut Report) {
     if !table.is_readable {
         let (schema, _) = catalog::split(&name);
         let fix = format!(
-            "GRANT USAGE ON SCHEMA {0} TO CURRENT_USER;\nGRANT SELECT ON {sql} TO CURRENT_USER;",
-            ident(schema)
+            "GRANT USAGE ON SCHEMA {0} TO {user};\nGRANT SELECT ON {sql} TO {user};",
+            ident(schema),
+            user = ident(&catalogue.facts.user)
         );
         report.error(&object, "the user may not read it", fix);
     }
