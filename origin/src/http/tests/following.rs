@@ -355,7 +355,7 @@ async fn a_mapping_that_changed_is_said_until_the_table_is_counted_anew() {
     let said = changed(&overview).to_string();
     for words in [
         "where was absent and is `id <> 2`",
-        "resync --source main --table 'public.posts' --yes",
+        "resync --source main --table public.posts --yes",
     ] {
         assert!(said.contains(words), "{words} is not in {overview}");
     }

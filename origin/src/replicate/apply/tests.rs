@@ -184,7 +184,8 @@ async fn a_stopped_writer_is_an_error_for_good() {
     let rig = rig();
     let mut applier = applier(&rig, config(10, 0), &metrics());
     rig.writer.stop();
-    let error = applier.push(like(1), None, At(1)).await.unwrap_err();
+    applier.push(like(1), None, At(1)).await.unwrap();
+    let error = applier.flush().await.unwrap_err();
     assert!(matches!(error, ApplyError::Store { .. }), "{error}");
     let again = applier.flush().await.unwrap_err();
     assert!(!again.is_retryable());
