@@ -23,7 +23,8 @@ use super::checkpoints::{
 };
 use super::chunks::{self, Chunk, Range};
 use super::client::{Server, answer};
-use super::error::{PgError, ident};
+use super::error::PgError;
+use super::ident::ident;
 use super::position::{self, Lsn};
 use super::start::{Exported, Start, export};
 use super::tables::{At, Entry, Quality, Signature, is_padded, measured, text_value, unpadded};
