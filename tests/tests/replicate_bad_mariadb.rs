@@ -4,91 +4,35 @@
 use std::time::Duration;
 
 use edgewise_tests::http::eventually;
-use edgewise_tests::servers::{FaultProxy, MariaDb, MariaDbConfig, Session, Stop, Tls};
-use edgewise_tests::shop::{Dialect, Operator, Settled, mapping_in, together};
+use edgewise_tests::servers::{FaultProxy, MariaDb, MariaDbConfig, Stop, Tls};
+use edgewise_tests::shop::{Dialect, Operator, Settled, Shop, together};
 
 const MARIA: Dialect = Dialect::MariaDb;
-const ROWS: u64 = 600;
 
-/// A database of the server with the shop in it.
-struct Shop<'a> {
-    server: &'a MariaDb,
-    name: &'static str,
-    options: String,
-    session: Session,
+/// As [`Shop::write`], whatever other columns there are.
+fn write_named(shop: &mut Shop<'_>) {
+    let sql = "insert into interactions (id, user_id, post_id, kind, created_at) \
+               select max(id) + 1, 5, 6, 2, timestamp '2026-11-03 00:00:00' from interactions; \
+               update interactions set kind = 1 where id % 40 = 3";
+    shop.session.sql(sql);
 }
 
-impl<'a> Shop<'a> {
-    fn new(server: &'a MariaDb, name: &'static str, server_id: u32) -> Self {
-        server.sql(&format!("create database {name}"));
-        let mut shop = Self::open(server, name, server_id);
-        MARIA.fill(&mut shop.session, ROWS);
-        shop
-    }
-
-    fn open(server: &'a MariaDb, name: &'static str, server_id: u32) -> Self {
-        let mut session = server.connect();
-        session.sql(&format!("use {name}; set time_zone = '+00:00'"));
-        let options = format!("server_id = {server_id}");
-        Self {
-            server,
-            name,
-            options,
-            session,
-        }
-    }
-
-    fn mapping(&self, url: &str, options: &str) -> String {
-        mapping_in(self.name, url, &format!("{}\n{options}", self.options))
-    }
-
-    fn url(&self) -> String {
-        self.server.url(self.name)
-    }
-
-    fn operator(&self, url: &str, options: &str) -> Operator {
-        let secrets = [MariaDb::PASSWORD, "wr0ng-p4ss"];
-        Operator::following(&self.mapping(url, options), &secrets)
-    }
-
-    fn write(&mut self) {
-        let sql = "insert into interactions select max(id) + 1, 3, 4, 3, null, timestamp '2026-11-02 00:00:00' \
-                   from interactions; delete from interactions where id % 50 = 7";
-        self.session.sql(sql);
-    }
-
-    /// As [`Self::write`], whatever other columns there are.
-    fn write_named(&mut self) {
-        let sql = "insert into interactions (id, user_id, post_id, kind, created_at) \
-                   select max(id) + 1, 5, 6, 2, timestamp '2026-11-03 00:00:00' from interactions; \
-                   update interactions set kind = 1 where id % 40 = 3";
-        self.session.sql(sql);
-    }
-
-    /// The interactions stop, loudly; what the reason says to do helps.
-    #[track_caller]
-    fn interactions_stop(&mut self, operator: &mut Operator, words: &str) {
-        let table = format!("{}.interactions", self.name);
-        let resync = format!("edgewise replicate resync --table {table}");
-        operator.table_stops(&format!("{table}->events"), &[words, &resync]);
-        let log = operator.log();
-        let is_loud = |line: &str| line.contains("ERROR") && line.contains(&resync);
-        assert!(log.lines().any(is_loud), "{}", operator.last_words());
-        operator.resync(Some(&table));
-        self.write_named();
-        operator.exact(MARIA, &mut self.session, Settled::InOrder);
-    }
-
-    #[track_caller]
-    fn is_exact(&mut self, operator: &mut Operator) {
-        self.write();
-        let counts = operator.exact(MARIA, &mut self.session, Settled::InOrder);
-        assert!(counts.events() > ROWS / 2, "{}", counts.events());
-    }
+/// The interactions stop, loudly; what the reason says to do helps.
+#[track_caller]
+fn interactions_stop(shop: &mut Shop<'_>, operator: &mut Operator, words: &str) {
+    let table = format!("{}.interactions", shop.name);
+    let resync = format!("edgewise replicate resync --table {table}");
+    operator.table_stops(&format!("{table}->events"), &[words, &resync]);
+    let log = operator.log();
+    let is_loud = |line: &str| line.contains("ERROR") && line.contains(&resync);
+    assert!(log.lines().any(is_loud), "{}", operator.last_words());
+    operator.resync(Some(&table));
+    write_named(shop);
+    operator.exact(MARIA, &mut shop.session, Settled::InOrder);
 }
 
 fn wrong_password(server: &MariaDb) {
-    let mut shop = Shop::new(server, "credentials", 101);
+    let mut shop = Shop::mariadb(server, "credentials", 101);
     let wrong = shop.url().replace(MariaDb::PASSWORD, "wr0ng-p4ss");
     let mut operator = shop.operator(&wrong, "");
     let words = ["edgewise", "127.0.0.1", "password"];
@@ -102,7 +46,7 @@ fn wrong_password(server: &MariaDb) {
 }
 
 fn no_replication_right(server: &MariaDb) {
-    let mut shop = Shop::new(server, "rights", 102);
+    let mut shop = Shop::mariadb(server, "rights", 102);
     let password = MariaDb::PASSWORD;
     shop.session.sql(&format!(
         "create user reader@'%' identified by '{password}'; grant select on rights.* to reader@'%'"
@@ -122,7 +66,7 @@ fn no_replication_right(server: &MariaDb) {
 }
 
 fn unknown_host(server: &MariaDb) {
-    let mut shop = Shop::new(server, "nowhere", 103);
+    let mut shop = Shop::mariadb(server, "nowhere", 103);
     let url = shop.url().replace("127.0.0.1", "no-such-host.invalid");
     let mut operator = shop.operator(&url, "");
     let words = ["no-such-host.invalid", "check the host|resolve"];
@@ -135,7 +79,7 @@ fn unknown_host(server: &MariaDb) {
 
 /// The certificate is not trusted; then its authority is named.
 fn unverified_certificate(server: &MariaDb) {
-    let mut shop = Shop::new(server, "certificate", 104);
+    let mut shop = Shop::mariadb(server, "certificate", 104);
     let certificates = server.certificates.as_ref().expect("it speaks TLS");
     let url = format!("{}?sslmode=verify-full", shop.url());
     let mut operator = shop.operator(&url, "");
@@ -153,7 +97,7 @@ fn unverified_certificate(server: &MariaDb) {
 /// The server does not offer TLS (any more); then it does.
 fn tls_refused(server: &MariaDb) {
     const SSL: u8 = 0x08;
-    let mut shop = Shop::new(server, "plain", 105);
+    let mut shop = Shop::mariadb(server, "plain", 105);
     let proxy = FaultProxy::start(server.port);
     // The greeting: header, 10, version, 0, thread (4), salt (8), 0, capabilities (2).
     let refuse = |said: &mut [u8]| {
@@ -166,7 +110,7 @@ fn tls_refused(server: &MariaDb) {
         false
     };
     proxy.tamper(refuse);
-    let url = format!("{}?sslmode=require", server.url_at(proxy.port, shop.name));
+    let url = format!("{}?sslmode=require", shop.url_at(proxy.port));
     let mut operator = shop.operator(&url, "");
     let words = ["tls", "sslmode"];
     let _ = operator.check_finds(&words);
@@ -179,7 +123,7 @@ fn tls_refused(server: &MariaDb) {
 
 /// Another table takes the name, as an online schema change ends.
 fn tables_that_are_renamed(server: &MariaDb) {
-    let mut shop = Shop::new(server, "renamed", 109);
+    let mut shop = Shop::mariadb(server, "renamed", 109);
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     shop.session.sql(
@@ -188,7 +132,11 @@ fn tables_that_are_renamed(server: &MariaDb) {
          rename table renamed.interactions to _interactions_old, `_interactions_new` to interactions",
     );
     shop.write();
-    shop.interactions_stop(&mut operator, "rename table renamed.interactions");
+    interactions_stop(
+        &mut shop,
+        &mut operator,
+        "rename table renamed.interactions",
+    );
     // Away and back, and through another database.
     shop.session.sql(
         "create database elsewhere; rename table posts to p2, p2 to posts; \
@@ -213,7 +161,7 @@ fn tables_that_are_renamed(server: &MariaDb) {
 
 /// Rows that are there get other values, and no row event says so.
 fn columns_that_are_replaced(server: &MariaDb) {
-    let mut shop = Shop::new(server, "replaced", 110);
+    let mut shop = Shop::mariadb(server, "replaced", 110);
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     for (sql, words) in [
@@ -232,7 +180,7 @@ fn columns_that_are_replaced(server: &MariaDb) {
         ),
     ] {
         shop.session.sql(sql);
-        shop.interactions_stop(&mut operator, words);
+        interactions_stop(&mut shop, &mut operator, words);
     }
     shop.session
         .sql("alter table interactions drop column watch_ms");
@@ -253,7 +201,7 @@ fn columns_that_are_replaced(server: &MariaDb) {
         "alter table interactions change more less int, add index (kind), engine = innodb",
     ] {
         shop.session.sql(sql);
-        shop.write_named();
+        write_named(&mut shop);
     }
     operator.exact(MARIA, &mut shop.session, Settled::InOrder);
     let stopped = &operator.status()["tables"]["replaced.interactions->events"]["stopped"];
@@ -262,17 +210,17 @@ fn columns_that_are_replaced(server: &MariaDb) {
 
 /// The same while nobody follows: the binlog has the statements in order.
 fn definitions_while_the_origin_is_down(server: &MariaDb) {
-    let mut shop = Shop::new(server, "behind", 111);
+    let mut shop = Shop::mariadb(server, "behind", 111);
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     operator.origin.stop();
     // Events in between have no column of the same type at its place as the catalogue has now.
     shop.session
         .sql("alter table interactions add column note bigint not null default 77 after id");
-    shop.write_named();
+    write_named(&mut shop);
     shop.session
         .sql("alter table interactions drop column note, add column more bigint after user_id");
-    shop.write_named();
+    write_named(&mut shop);
     operator.run();
     operator.exact(MARIA, &mut shop.session, Settled::InOrder);
     operator.origin.stop();
@@ -287,12 +235,12 @@ fn definitions_while_the_origin_is_down(server: &MariaDb) {
         &["rename table posts", "resync --table behind.posts"],
     );
     operator.resync(Some("behind.posts"));
-    shop.interactions_stop(&mut operator, "dropped column kind");
+    interactions_stop(&mut shop, &mut operator, "dropped column kind");
 }
 
 /// Statements in the binlog say nothing of rows. The server is for this alone while it lasts.
 fn statement_format(server: &MariaDb) {
-    let mut shop = Shop::new(server, "statements", 106);
+    let mut shop = Shop::mariadb(server, "statements", 106);
     server.sql("set global binlog_format = 'STATEMENT'");
     let mut operator = shop.operator(&shop.url(), "");
     let words = ["binlog_format", "statement", "row"];
@@ -319,7 +267,7 @@ fn statement_format(server: &MariaDb) {
 
 /// What was not read yet is thrown away by the server.
 fn purged(server: &MariaDb) {
-    let mut shop = Shop::new(server, "purged", 107);
+    let mut shop = Shop::mariadb(server, "purged", 107);
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     operator.origin.stop();
@@ -346,7 +294,7 @@ fn binlog_off(server: &mut MariaDb) {
     server.set_arguments(&["--skip-log-bin"]);
     server.restart(Stop::Fast);
     let operator = {
-        let shop = Shop::new(server, "nolog", 108);
+        let shop = Shop::mariadb(server, "nolog", 108);
         shop.operator(&shop.url(), "")
     };
     let words = ["binlog|log_bin|log-bin", "log-bin|log_bin"];
@@ -355,7 +303,7 @@ fn binlog_off(server: &mut MariaDb) {
     server.set_arguments(&[]);
     server.restart(Stop::Fast);
     let mut operator = operator;
-    let mut shop = Shop::open(server, "nolog", 108);
+    let mut shop = Shop::open_mariadb(server, "nolog", 108);
     let _ = operator.check_passes();
     operator.follow();
     shop.is_exact(&mut operator);

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use edgewise_tests::http::eventually;
 use edgewise_tests::servers::{Postgres, PostgresConfig, Session, Version};
-use edgewise_tests::shop::{Counts, Dialect, Operator, Settled, fixes, mapping, together};
+use edgewise_tests::shop::{Counts, Dialect, Operator, Settled, Shop, fixes, together};
 use serde_json::Value;
 
 const PG: Dialect = Dialect::Postgres;
-const ROWS: u64 = 600;
 
 /// Tables whose rows the database lets be anything.
 const LOOSE: &str = "
@@ -99,19 +98,6 @@ fn refused_rows() -> Vec<(String, String, Vec<&'static str>)> {
     rows
 }
 
-/// A database of its own; `how` are further words of `create database`.
-fn database(server: &Postgres, name: &str, how: &str) -> Session {
-    server.sql(&format!("create database {name} {how}"));
-    let mut session = server.connect(name);
-    session.sql("set time zone 'UTC'");
-    PG.fill(&mut session, ROWS);
-    session
-}
-
-fn shop_mapping(server: &Postgres, name: &str) -> String {
-    mapping(PG, &server.url(name), &format!("slot = \"{name}\""))
-}
-
 fn letters(operator: &Operator) -> Vec<Value> {
     let said = operator.edgewise(&["dead-letter", "list", "--json", "--limit", "1000"]);
     said.succeeded().json_lines()
@@ -187,26 +173,26 @@ fn exact_with(
 }
 
 fn rows_that_are_refused(server: &Postgres) {
-    let mut session = database(server, "loose", "");
-    session.sql(LOOSE);
+    let mut shop = Shop::postgres(server, "loose");
+    shop.session.sql(LOOSE);
     let rows = refused_rows();
     // The first copy meets the even ones, the stream the odd ones.
     for (sql, ..) in rows.iter().step_by(2) {
-        session.sql(sql);
+        shop.session.sql(sql);
     }
-    let text = shop_mapping(server, "loose") + LOOSE_MAPPING;
+    let text = shop.mapping(&shop.url(), "") + LOOSE_MAPPING;
     let mut operator = Operator::following(&text, &[]);
     operator.wait_streaming();
     for (sql, ..) in rows.iter().skip(1).step_by(2) {
-        session.sql(sql);
+        shop.session.sql(sql);
     }
-    session.sql(&format!(
+    shop.session.sql(&format!(
         "insert into things values ('5001', '1', 'Good', {GOOD}, 5, 'image'); \
          insert into acts values (1, '1', '1', 'like', {GOOD}, null)"
     ));
     exact_with(
         &mut operator,
-        &mut session,
+        &mut shop.session,
         &[(5001, "Good")].into(),
         [0, 0, 0, 1, 0, 0],
     );
@@ -221,11 +207,13 @@ fn rows_that_are_refused(server: &Postgres) {
     kept_by_the_metric(&operator, rows.len());
 
     // Corrected rows count by themselves; a good row that breaks is taken back.
-    session.sql("update things set id = '5002', ms = 7 where id = 'negative'");
-    session.sql("update things set ms = -7 where id = '5001'");
+    shop.session
+        .sql("update things set id = '5002', ms = 7 where id = 'negative'");
+    shop.session
+        .sql("update things set ms = -7 where id = '5001'");
     exact_with(
         &mut operator,
-        &mut session,
+        &mut shop.session,
         &[(5002, "T")].into(),
         [0, 0, 0, 1, 0, 0],
     );
@@ -244,7 +232,7 @@ fn rows_that_are_refused(server: &Postgres) {
     let said = said.succeeded();
     exact_with(
         &mut operator,
-        &mut session,
+        &mut shop.session,
         &[(5002, "T")].into(),
         [0, 1, 0, 1, 0, 0],
     );
@@ -265,7 +253,7 @@ fn rows_that_are_refused(server: &Postgres) {
     kept_by_the_metric(&operator, 0);
     exact_with(
         &mut operator,
-        &mut session,
+        &mut shop.session,
         &[(5002, "T")].into(),
         [0, 1, 0, 1, 0, 0],
     );
@@ -274,46 +262,49 @@ fn rows_that_are_refused(server: &Postgres) {
 /// A database that takes any bytes for text.
 fn text_that_is_not_utf8(server: &Postgres) {
     let how = "encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0";
-    let mut session = database(server, "bytes", how);
+    let mut shop = Shop::postgres_as(server, "bytes", how);
     let post =
         |id: u32| format!("insert into posts values ({id}, 1, E'caf\\xe9', null, {GOOD}, null)");
-    session.sql(&post(7001));
-    let mut operator = Operator::following(&shop_mapping(server, "bytes"), &[]);
+    shop.session.sql(&post(7001));
+    let mut operator = shop.operator(&shop.url(), "");
     operator.wait_streaming();
-    session.sql(&post(7002));
-    session.sql(&format!(
+    shop.session.sql(&post(7002));
+    shop.session.sql(&format!(
         "insert into posts values (7003, 1, E'caf\\xc3\\xa9', null, {GOOD}, null)"
     ));
-    operator.catch_up(PG, &mut session);
+    operator.catch_up(PG, &mut shop.session);
     let rows: Vec<_> = [7001, 7002]
         .map(|id| (post(id), format!("id={id}"), vec!["title", "utf-8"]))
         .into();
     check_letters(&operator, &rows);
-    session.sql("update posts set title = 'cafe' where id in (7001, 7002)");
-    operator.exact(PG, &mut session, Settled::InOrder);
+    shop.session
+        .sql("update posts set title = 'cafe' where id in (7001, 7002)");
+    operator.exact(PG, &mut shop.session, Settled::InOrder);
 }
 
 /// A table without a key, until it has one.
 fn table_without_a_key(server: &Postgres) {
-    let mut session = database(server, "keyless", "");
-    session.sql("alter table interactions drop constraint interactions_pkey");
-    let mut operator = Operator::following(&shop_mapping(server, "keyless"), &[]);
+    let mut shop = Shop::postgres(server, "keyless");
+    shop.session
+        .sql("alter table interactions drop constraint interactions_pkey");
+    let mut operator = shop.operator(&shop.url(), "");
     let words = ["public.interactions", "key", "alter table"];
     let report = operator.check_finds(&words);
     operator.says(&words);
     let fixes = fixes(&report, "error").join(" ");
     assert!(fixes.contains("interactions"), "{fixes}");
-    session.sql("alter table interactions add primary key (id)");
+    shop.session
+        .sql("alter table interactions add primary key (id)");
     let _ = operator.check_passes();
     operator.follow();
-    operator.exact(PG, &mut session, Settled::InOrder);
+    operator.exact(PG, &mut shop.session, Settled::InOrder);
 }
 
 /// Mapped columns that go or become something else stop their table and no other.
 fn columns_that_change(server: &Postgres) {
-    let mut session = database(server, "columns", "");
-    let mut operator = Operator::following(&shop_mapping(server, "columns"), &[]);
-    operator.exact(PG, &mut session, Settled::InOrder);
+    let mut shop = Shop::postgres(server, "columns");
+    let mut operator = shop.operator(&shop.url(), "");
+    operator.exact(PG, &mut shop.session, Settled::InOrder);
     let entry = "public.interactions->events";
     let like = format!(
         "insert into interactions (id, user_id, post_id, created_at) select max(id) + 1, 1, 1, {GOOD} from interactions"
@@ -338,7 +329,7 @@ fn columns_that_change(server: &Postgres) {
             ["created_at", "mapping|map a column"],
         ),
     ] {
-        session.sql(change);
+        shop.session.sql(change);
         let insert = like.replace(
             GOOD,
             if what == "of another type" {
@@ -347,7 +338,7 @@ fn columns_that_change(server: &Postgres) {
                 GOOD
             },
         );
-        session.sql(&insert);
+        shop.session.sql(&insert);
         operator.table_stops(entry, &words);
         let log = operator.log();
         let loud = log
@@ -362,16 +353,16 @@ fn columns_that_change(server: &Postgres) {
             (operator.metric_sum("edgewise_replicate_table_stopped", entry) > 0.0).then_some(())
         });
         // The others go on.
-        session.sql(
+        shop.session.sql(
             "update posts set title = 'After' where id = 3; delete from follows where user_id = 5",
         );
-        operator.catch_up(PG, &mut session);
-        session.sql(back);
+        operator.catch_up(PG, &mut shop.session);
+        shop.session.sql(back);
         operator.resync(Some("public.interactions"));
         operator.wait("the table is back", |status| {
             status["tables"][entry]["stopped"].is_null().then_some(())
         });
-        operator.exact(PG, &mut session, Settled::InOrder);
+        operator.exact(PG, &mut shop.session, Settled::InOrder);
     }
 }
 

@@ -3,73 +3,13 @@
 //! nothing is missing.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use edgewise_tests::http::eventually;
 use edgewise_tests::servers::{
-    Auth, FaultProxy, Postgres, PostgresConfig, Session, Stop, Tls, Version, pg_recvlogical,
+    Auth, FaultProxy, Postgres, PostgresConfig, Stop, Tls, Version, pg_recvlogical,
 };
-use edgewise_tests::shop::{Dialect, Operator, Settled, mapping, together};
-
-const PG: Dialect = Dialect::Postgres;
-/// Rows that each first copy finds.
-const ROWS: u64 = 600;
-
-/// A database of the server with the shop in it.
-struct Shop<'a> {
-    server: &'a Postgres,
-    name: &'static str,
-    session: Session,
-}
-
-impl<'a> Shop<'a> {
-    fn new(server: &'a Postgres, name: &'static str) -> Self {
-        // Copying the template twice at the same time is refused.
-        static CREATE: Mutex<()> = Mutex::new(());
-        {
-            let _one = CREATE.lock();
-            server.sql(&format!("create database {name}"));
-        }
-        let mut session = server.connect(name);
-        session.sql("set time zone 'UTC'");
-        PG.fill(&mut session, ROWS);
-        Self {
-            server,
-            name,
-            session,
-        }
-    }
-
-    /// A mapping whose slot has the database's name.
-    fn mapping(&self, url: &str, options: &str) -> String {
-        mapping(PG, url, &format!("slot = \"{}\"\n{options}", self.name))
-    }
-
-    fn url(&self) -> String {
-        self.server.url(self.name)
-    }
-
-    fn operator(&self, url: &str, options: &str) -> Operator {
-        let secrets = [Postgres::PASSWORD, "wr0ng-p4ss"];
-        Operator::following(&self.mapping(url, options), &secrets)
-    }
-
-    /// Rows that are written while nothing is followed.
-    fn write(&mut self) {
-        let sql = "insert into interactions select max(id) + 1, 3, 4, 3, null, timestamptz '2026-11-02 00:00:00+00' \
-                   from interactions; delete from interactions where id % 50 = 7";
-        self.session.sql(sql);
-    }
-
-    /// The remedy was carried out: what was written meanwhile counts, exactly.
-    #[track_caller]
-    fn is_exact(&mut self, operator: &mut Operator) {
-        self.write();
-        let counts = operator.exact(PG, &mut self.session, Settled::InOrder);
-        assert!(counts.events() > ROWS / 2, "{}", counts.events());
-    }
-}
+use edgewise_tests::shop::{Operator, Shop, together};
 
 /// Says it, keeps saying it while rows are written, is put right by `remedy`, and is exact.
 #[track_caller]
@@ -89,7 +29,7 @@ fn refuses(
 }
 
 fn wrong_password(server: &Postgres) {
-    let mut shop = Shop::new(server, "credentials");
+    let mut shop = Shop::postgres(server, "credentials");
     let wrong = shop.url().replace(Postgres::PASSWORD, "wr0ng-p4ss");
     let mut operator = shop.operator(&wrong, "");
     let words = ["postgres", "password", "pg_hba|user and password"];
@@ -99,7 +39,7 @@ fn wrong_password(server: &Postgres) {
 }
 
 fn no_replication_right(server: &Postgres) {
-    let mut shop = Shop::new(server, "rights");
+    let mut shop = Shop::postgres(server, "rights");
     let password = Postgres::PASSWORD;
     shop.session.sql(&format!(
         "create role reader login password '{password}'; grant select on all tables in schema public to reader"
@@ -122,7 +62,7 @@ fn slot_in_use(server: &Postgres) {
     let Some(receiver) = pg_recvlogical() else {
         return;
     };
-    let mut shop = Shop::new(server, "busy");
+    let mut shop = Shop::postgres(server, "busy");
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     operator.origin.stop();
@@ -174,7 +114,7 @@ fn occupy(receiver: &std::path::Path, server: &Postgres, slot: &str) -> Child {
 }
 
 fn slot_dropped(server: &Postgres) {
-    let mut shop = Shop::new(server, "dropped");
+    let mut shop = Shop::postgres(server, "dropped");
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     for running in [false, true] {
@@ -205,7 +145,7 @@ fn drop_slot(server: &Postgres, slot: &str) {
 }
 
 fn publication_without_a_table(server: &Postgres) {
-    let mut shop = Shop::new(server, "publication");
+    let mut shop = Shop::postgres(server, "publication");
     let password = Postgres::PASSWORD;
     shop.session.sql(&format!(
         "create role limited login replication password '{password}'; \
@@ -237,7 +177,7 @@ fn publication_without_a_table(server: &Postgres) {
 }
 
 fn replica_identity_nothing(server: &Postgres) {
-    let mut shop = Shop::new(server, "identity");
+    let mut shop = Shop::postgres(server, "identity");
     shop.session
         .sql("alter table interactions replica identity nothing");
     let mut operator = shop.operator(&shop.url(), "");
@@ -255,7 +195,7 @@ fn refuses_quietly(shop: &mut Shop<'_>, operator: &mut Operator, words: &[&str])
 }
 
 fn unknown_host(server: &Postgres) {
-    let mut shop = Shop::new(server, "nowhere");
+    let mut shop = Shop::postgres(server, "nowhere");
     let url = shop.url().replace("127.0.0.1", "no-such-host.invalid");
     let mut operator = shop.operator(&url, "");
     let words = [
@@ -269,7 +209,7 @@ fn unknown_host(server: &Postgres) {
 }
 
 fn tls_refused(server: &Postgres) {
-    let mut shop = Shop::new(server, "plain");
+    let mut shop = Shop::postgres(server, "plain");
     // Says no to TLS as a server without it does.
     let proxy = FaultProxy::start(server.port);
     let refuse = |said: &mut [u8]| {
@@ -279,7 +219,7 @@ fn tls_refused(server: &Postgres) {
         false
     };
     proxy.tamper(refuse);
-    let url = format!("{}?sslmode=require", server.url_at(proxy.port, shop.name));
+    let url = format!("{}?sslmode=require", shop.url_at(proxy.port));
     let mut operator = shop.operator(&url, "");
     let words = ["127.0.0.1", "tls", "sslmode"];
     refuses(&mut shop, &mut operator, &words, |_, _| {
@@ -288,7 +228,7 @@ fn tls_refused(server: &Postgres) {
 }
 
 fn unverified_certificate(server: &Postgres) {
-    let mut shop = Shop::new(server, "certificate");
+    let mut shop = Shop::postgres(server, "certificate");
     let certificates = server.certificates.as_ref().expect("it speaks TLS");
     let url = format!("{}?sslmode=verify-full", shop.url());
     // The server's own certificate is no authority for itself.
@@ -309,7 +249,7 @@ fn unverified_certificate(server: &Postgres) {
 }
 
 fn old_server(server: &Postgres) {
-    let mut shop = Shop::new(server, "old");
+    let mut shop = Shop::postgres(server, "old");
     let proxy = FaultProxy::start(server.port);
     let version = server.value("show server_version");
     let number: i32 = server.value("show server_version_num").parse().unwrap();
@@ -335,7 +275,7 @@ fn old_server(server: &Postgres) {
         }
         false
     });
-    let url = format!("{}?sslmode=disable", server.url_at(proxy.port, shop.name));
+    let url = format!("{}?sslmode=disable", shop.url_at(proxy.port));
     let mut operator = shop.operator(&url, "");
     let words = ["13.", "14", "newer"];
     refuses(&mut shop, &mut operator, &words, |_, _| {
@@ -345,7 +285,7 @@ fn old_server(server: &Postgres) {
 
 /// While it is stopped the server gives the slot up.
 fn slot_invalidated(server: &Postgres) {
-    let mut shop = Shop::new(server, "invalidated");
+    let mut shop = Shop::postgres(server, "invalidated");
     let mut operator = shop.operator(&shop.url(), "");
     shop.is_exact(&mut operator);
     operator.origin.stop();
@@ -377,7 +317,7 @@ fn slot_invalidated(server: &Postgres) {
 /// The server's log has too little in it; what `check` says is done literally.
 fn wal_level(server: &mut Postgres) {
     let operator = {
-        let shop = Shop::new(server, "level");
+        let shop = Shop::postgres(server, "level");
         shop.operator(&shop.url(), "")
     };
     let words = ["wal_level", "replica", "logical", "alter system"];
@@ -389,13 +329,7 @@ fn wal_level(server: &mut Postgres) {
     server.restart(Stop::Fast);
     assert_eq!(server.value("show wal_level"), "logical");
     let mut operator = operator;
-    let mut session = server.connect("level");
-    session.sql("set time zone 'UTC'");
-    let mut shop = Shop {
-        server,
-        name: "level",
-        session,
-    };
+    let mut shop = Shop::open_postgres(server, "level");
     operator.follow();
     shop.is_exact(&mut operator);
 }

@@ -4,96 +4,38 @@
 use std::time::Duration;
 
 use edgewise_tests::http::eventually;
-use edgewise_tests::servers::{FaultProxy, Postgres, PostgresConfig, Session, Version};
-use edgewise_tests::shop::{Dialect, Operator, Settled, mapping, together};
+use edgewise_tests::servers::{FaultProxy, Postgres, PostgresConfig, Version};
+use edgewise_tests::shop::{Dialect, Settled, Shop, together};
 
 const PG: Dialect = Dialect::Postgres;
-const ROWS: u64 = 600;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A database of the server with the shop in it.
-struct Shop<'a> {
-    server: &'a Postgres,
-    name: &'static str,
-    session: Session,
-}
-
-impl<'a> Shop<'a> {
-    fn new(server: &'a Postgres, name: &'static str) -> Self {
-        server.sql(&format!("create database {name}"));
-        let mut session = utc(server, name);
-        PG.fill(&mut session, ROWS);
-        Self {
-            server,
-            name,
-            session,
-        }
-    }
-
-    fn mapping(&self, url: &str, options: &str) -> String {
-        mapping(PG, url, &format!("slot = \"{}\"\n{options}", self.name))
-    }
-
-    /// Follows it, through a port.
-    fn followed(&mut self, port: u16, options: &str) -> Operator {
-        let url = format!("{}?sslmode=disable", self.server.url_at(port, self.name));
-        let mut operator = Operator::following(&self.mapping(&url, options), &[]);
-        operator.exact(PG, &mut self.session, Settled::InOrder);
-        operator
-    }
-
-    fn write(&mut self) {
-        write(&mut self.session);
-    }
-
-    #[track_caller]
-    fn is_exact(&mut self, operator: &mut Operator) {
-        self.write();
-        operator.exact(PG, &mut self.session, Settled::InOrder);
-    }
-
-    /// A field of the slot, as text.
-    fn slot(&self, field: &str) -> String {
-        let name = self.name;
-        self.server.value(&format!(
-            "select {field} from pg_replication_slots where slot_name = '{name}'"
-        ))
-    }
-}
-
-fn utc(server: &Postgres, database: &str) -> Session {
-    let mut session = server.connect(database);
-    session.sql("set time zone 'UTC'");
-    session
-}
-
-fn write(session: &mut Session) {
-    let now = PG.moment("7000");
-    session.sql(&format!(
-        "insert into interactions select m + s, 1 + s % 90, 1 + s % 190, s % 6, null, {now} \
-         from generate_series(1, 40) s, (select max(id) as m from interactions) as top; \
-         update interactions set kind = (kind + 1) % 6 where id % 31 = 0; \
-         delete from interactions where id % 97 = 5"
-    ));
+/// A field of the shop's slot, as text.
+fn slot(server: &Postgres, shop: &Shop<'_>, field: &str) -> String {
+    let name = shop.name;
+    server.value(&format!(
+        "select {field} from pg_replication_slots where slot_name = '{name}'"
+    ))
 }
 
 /// Another cluster under the same address, slot and publication included.
 fn another_server(server: &Postgres, other: &Postgres) {
-    let mut shop = Shop::new(server, "twin");
+    let mut shop = Shop::postgres(server, "twin");
     let mut operator = shop.followed(server.port, "");
-    let twin = Shop::new(other, "twin");
-    let mut session = utc(other, "twin");
-    session.sql("create publication edgewise_shop for table posts, follows, interactions");
-    session.sql("select pg_create_logical_replication_slot('twin', 'pgoutput')");
+    let mut twin = Shop::postgres(other, "twin");
+    twin.session
+        .sql("create publication edgewise_shop for table posts, follows, interactions");
+    twin.session
+        .sql("select pg_create_logical_replication_slot('twin', 'pgoutput')");
     operator.map(&twin.mapping(&other.url("twin"), ""));
     operator.follow();
     let words = ["another server", "system id", "edgewise replicate resync"];
     operator.says(&words);
-    shop.write();
+    shop.write_more();
     // It was the wrong address.
     operator.map(&shop.mapping(&server.url("twin"), ""));
     operator.follow();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
     // It was the right one: the server was replaced.
     operator.map(&twin.mapping(&other.url("twin"), ""));
     operator.follow();
@@ -101,16 +43,15 @@ fn another_server(server: &Postgres, other: &Postgres) {
     // The slot there is nobody's: one's own is made anew.
     other.sql("select pg_drop_replication_slot('twin')");
     operator.resync(None);
-    write(&mut session);
-    operator.exact(PG, &mut session, Settled::InOrder);
+    twin.is_exact_after_more(&mut operator);
 }
 
 /// Somebody drops the slot and makes one of the same name.
 fn slot_recreated(server: &Postgres) {
-    let mut shop = Shop::new(server, "anew");
+    let mut shop = Shop::postgres(server, "anew");
     let mut operator = shop.followed(server.port, "");
     operator.origin.stop();
-    shop.write();
+    shop.write_more();
     shop.session.sql("select pg_drop_replication_slot('anew')");
     shop.session
         .sql("select pg_create_logical_replication_slot('anew', 'pgoutput')");
@@ -121,33 +62,33 @@ fn slot_recreated(server: &Postgres) {
         "resync|drop_replication_slot",
     ]);
     operator.resync(None);
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// Backups from within the slot's range go on, older ones are refused.
 fn backups(server: &Postgres) {
-    let mut shop = Shop::new(server, "backups");
+    let mut shop = Shop::postgres(server, "backups");
     let mut operator = shop.followed(server.port, "");
     let copies = [
         operator.dir().join("old.copy"),
         operator.dir().join("new.copy"),
     ];
     let copies = copies.map(|path| path.to_string_lossy().into_owned());
-    shop.write();
+    shop.write_more();
     let _ = operator
         .edgewise(&["backup", "--to", &copies[0]])
         .succeeded();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
     operator.origin.stop();
     let _ = operator
         .edgewise(&["backup", "--to", &copies[1]])
         .succeeded();
-    shop.write();
+    shop.write_more();
     let _ = operator
         .edgewise(&["restore", "--from", &copies[1], "--force"])
         .succeeded();
     operator.run();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 
     operator.origin.stop();
     let _ = operator
@@ -161,14 +102,14 @@ fn backups(server: &Postgres) {
         "edgewise replicate resync",
     ]);
     operator.resync(None);
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// A standby that has the slot is promoted; one that misses what is applied is refused.
 fn promoted_standby(server: &Postgres) {
-    let mut shop = Shop::new(server, "loyal");
+    let mut shop = Shop::postgres(server, "loyal");
     let mut operator = shop.followed(server.port, "");
-    let mut ahead = Shop::new(server, "ahead");
+    let mut ahead = Shop::postgres(server, "ahead");
     let mut hasty = ahead.followed(server.port, "");
     let mut standby = server.standby("physical");
     standby.catch_up(server);
@@ -176,42 +117,38 @@ fn promoted_standby(server: &Postgres) {
     let made = server.value("select pg_current_wal_lsn()");
     for (shop, operator) in [(&mut shop, &mut operator), (&mut ahead, &mut hasty)] {
         eventually("the slot needs nothing older", PATIENCE, || {
-            shop.write();
+            shop.write_more();
             operator.catch_up(PG, &mut shop.session);
             server.sql("checkpoint");
-            (shop.slot(&format!("restart_lsn > '{made}'")) == "t").then_some(())
+            (slot(server, shop, &format!("restart_lsn > '{made}'")) == "t").then_some(())
         });
     }
     standby.catch_up(server);
     for slot in ["loyal", "ahead"] {
         standby.carry_slot(server, slot);
     }
-    shop.write();
+    shop.write_more();
     operator.exact(PG, &mut shop.session, Settled::InOrder);
     standby.catch_up(server);
     operator.origin.stop();
     standby.promote();
     // The old primary lives on for a while, and one origin with it.
-    ahead.is_exact(&mut hasty);
+    ahead.is_exact_after_more(&mut hasty);
 
     operator.map(&shop.mapping(&standby.url("loyal"), ""));
     operator.run();
-    let mut session = utc(&standby, "loyal");
-    write(&mut session);
-    operator.exact(PG, &mut session, Settled::InOrder);
+    Shop::open_postgres(&standby, "loyal").is_exact_after_more(&mut operator);
 
     hasty.map(&ahead.mapping(&standby.url("ahead"), ""));
     hasty.follow();
     hasty.says(&["timeline", "does not contain", "edgewise replicate resync"]);
     hasty.resync(None);
-    let mut session = utc(&standby, "ahead");
-    write(&mut session);
-    hasty.exact(PG, &mut session, Settled::InOrder);
+    Shop::open_postgres(&standby, "ahead").is_exact_after_more(&mut hasty);
 }
 
 /// SIGTERM in the middle of a copy and of a large transaction.
 fn stopped_in_the_middle(server: &Postgres) {
-    let mut shop = Shop::new(server, "halfway");
+    let mut shop = Shop::postgres(server, "halfway");
     let more = PG.series(30_000);
     let insert = |first: u64| {
         let now = PG.moment("9000");
@@ -220,9 +157,8 @@ fn stopped_in_the_middle(server: &Postgres) {
         )
     };
     shop.session.sql(&insert(100_000));
-    let url = server.url(shop.name);
     let options = "snapshot = { chunk_rows = 500, rows_per_s = 20000 }";
-    let mut operator = Operator::following(&shop.mapping(&url, options), &[]);
+    let mut operator = shop.operator(&shop.url(), options);
     operator.wait("some rows are copied", |status| {
         let tables = status["tables"].as_object()?;
         let copied: u64 = tables
@@ -232,25 +168,25 @@ fn stopped_in_the_middle(server: &Postgres) {
         (copied > 1_000).then_some(())
     });
     operator.origin.stop();
-    shop.write();
+    shop.write_more();
     operator.run();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
     shop.session.sql(&insert(200_000));
     operator.origin.stop();
     operator.run();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// The network goes quiet without closing anything.
 fn stalled(server: &Postgres) {
-    let mut shop = Shop::new(server, "stalled");
+    let mut shop = Shop::postgres(server, "stalled");
     let proxy = FaultProxy::start(server.port);
     let mut operator = shop.followed(proxy.port, "heartbeat_ms = 300\nconnect_timeout_ms = 1000");
     // Before, statements on the catalogue may be under way, which may take long.
     operator.catch_up(PG, &mut shop.session);
     let before = proxy.counts().accepted;
     proxy.stall();
-    shop.write();
+    shop.write_more();
     eventually("it connects again", PATIENCE, || {
         (proxy.counts().accepted > before).then_some(())
     });
@@ -259,12 +195,12 @@ fn stalled(server: &Postgres) {
         (operator.metric_sum("edgewise_replicate_reconnects_total", "shop") > 0.0).then_some(())
     });
     proxy.resume();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// What the server says is not what it should be.
 fn corrupt(server: &Postgres) {
-    let mut shop = Shop::new(server, "corrupt");
+    let mut shop = Shop::postgres(server, "corrupt");
     let proxy = FaultProxy::start(server.port);
     // A first copy that breaks off again and again.
     for bytes in [6_000, 30_000, 90_000] {
@@ -321,18 +257,18 @@ fn corrupt(server: &Postgres) {
         let before = proxy.counts().accepted;
         proxy.tamper(distortion);
         eventually(what, Duration::from_secs(30), || {
-            shop.write();
+            shop.write_more();
             proxy.tampered().then_some(())
         });
         operator.wait(what, |_| (proxy.counts().accepted > before).then_some(()));
         operator.catch_up(PG, &mut shop.session);
     }
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// Others write and the mapped tables do not: the server's log must not pile up for us.
 fn idle(server: &Postgres) {
-    let mut shop = Shop::new(server, "idle");
+    let mut shop = Shop::postgres(server, "idle");
     let operator = shop.followed(server.port, "heartbeat_ms = 300");
     operator.wait_streaming();
     server.sql("create table if not exists noise (id int, text text)");
@@ -343,7 +279,7 @@ fn idle(server: &Postgres) {
                 .sql("insert into noise select n, repeat('x', 500) from generate_series(1, 200) n");
             // Says which transactions run, which lets the server forget older ones.
             server.sql("checkpoint");
-            let passed = shop.slot(&format!("{field} > '{written}'"));
+            let passed = slot(server, &shop, &format!("{field} > '{written}'"));
             (passed == "t").then_some(())
         });
     }
@@ -352,7 +288,7 @@ fn idle(server: &Postgres) {
         retained < 64e6,
         "{retained} bytes are kept for an idle slot"
     );
-    shop.write();
+    shop.write_more();
 }
 
 #[test]

@@ -4,106 +4,54 @@
 use std::time::Duration;
 
 use edgewise_tests::http::eventually;
-use edgewise_tests::servers::{FaultProxy, MariaDb, Session, Stop};
-use edgewise_tests::shop::{Dialect, Operator, Settled, mapping_in, together};
+use edgewise_tests::servers::{FaultProxy, MariaDb, Stop};
+use edgewise_tests::shop::{Dialect, Shop, together};
 
 const MARIA: Dialect = Dialect::MariaDb;
-const ROWS: u64 = 600;
-
-struct Shop {
-    name: &'static str,
-    server_id: u32,
-    session: Session,
-}
-
-impl Shop {
-    fn new(server: &MariaDb, name: &'static str, server_id: u32) -> Self {
-        server.sql(&format!("create database {name}"));
-        let mut shop = Self::open(server, name, server_id);
-        MARIA.fill(&mut shop.session, ROWS);
-        shop
-    }
-
-    fn open(server: &MariaDb, name: &'static str, server_id: u32) -> Self {
-        let mut session = server.connect();
-        session.sql(&format!("use {name}; set time_zone = '+00:00'"));
-        Self {
-            name,
-            server_id,
-            session,
-        }
-    }
-
-    fn followed(&mut self, server: &MariaDb, port: u16, options: &str) -> Operator {
-        let options = format!("server_id = {}\n{options}", self.server_id);
-        let url = format!("{}?sslmode=disable", server.url_at(port, self.name));
-        let mut operator =
-            Operator::following(&mapping_in(self.name, &url, &options), &[MariaDb::PASSWORD]);
-        operator.exact(MARIA, &mut self.session, Settled::InOrder);
-        operator
-    }
-
-    fn write(&mut self) {
-        let now = MARIA.moment("7000");
-        self.session.sql(&format!(
-            "insert into interactions (id, user_id, post_id, kind, watch_ms, created_at) \
-             select m + seq, 1 + seq % 90, 1 + seq % 190, seq % 6, null, {now} \
-             from seq_1_to_40, (select max(id) as m from interactions) as top; \
-             update interactions set kind = (kind + 1) % 6 where id % 31 = 0; \
-             delete from interactions where id % 97 = 5"
-        ));
-    }
-
-    #[track_caller]
-    fn is_exact(&mut self, operator: &mut Operator) {
-        self.write();
-        operator.exact(MARIA, &mut self.session, Settled::InOrder);
-    }
-}
 
 /// Backups from within the log go on.
 fn backups(server: &MariaDb) {
-    let mut shop = Shop::new(server, "backups", 201);
-    let mut operator = shop.followed(server, server.port, "");
+    let mut shop = Shop::mariadb(server, "backups", 201);
+    let mut operator = shop.followed(server.port, "");
     let copy = operator.dir().join("copy").to_string_lossy().into_owned();
-    shop.write();
+    shop.write_more();
     let _ = operator.edgewise(&["backup", "--to", &copy]).succeeded();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
     operator.origin.stop();
     shop.session.sql("flush binary logs");
-    shop.write();
+    shop.write_more();
     // Nothing is acknowledged to a MariaDB server: what it kept can be read again.
     let _ = operator
         .edgewise(&["restore", "--from", &copy, "--force"])
         .succeeded();
     operator.run();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 fn stalled(server: &MariaDb) {
-    let mut shop = Shop::new(server, "stalled", 202);
+    let mut shop = Shop::mariadb(server, "stalled", 202);
     let proxy = FaultProxy::start(server.port);
     let options = "heartbeat_ms = 300\nconnect_timeout_ms = 1000";
-    let mut operator = shop.followed(server, proxy.port, options);
+    let mut operator = shop.followed(proxy.port, options);
     // Before, questions to the catalogue may be under way, which may take long.
     operator.catch_up(MARIA, &mut shop.session);
     let before = proxy.counts().accepted;
     proxy.stall();
-    shop.write();
+    shop.write_more();
     operator.wait("it connects again", |_| {
         (proxy.counts().accepted > before).then_some(())
     });
     proxy.resume();
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// What the server says is not what it should be. A changed value can only be told by the
 /// event's checksum.
 fn corrupt(server: &MariaDb) {
     const VALUE: i64 = 0x0123_4567_89ab;
-    let mut shop = Shop::new(server, "corrupt", 203);
+    let mut shop = Shop::mariadb(server, "corrupt", 203);
     let proxy = FaultProxy::start(server.port);
-    let mut operator = shop.followed(server, proxy.port, "heartbeat_ms = 500");
+    let mut operator = shop.followed(proxy.port, "heartbeat_ms = 500");
     let found =
         |said: &[u8], what: &[u8]| said.windows(what.len()).position(|window| window == what);
     type Tamper = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
@@ -150,13 +98,13 @@ fn corrupt(server: &MariaDb) {
         operator.wait(what, |_| (proxy.counts().accepted > before).then_some(()));
         operator.catch_up(MARIA, &mut shop.session);
     }
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// A table is dropped and comes back; a mapped column goes.
 fn tables_that_change(server: &MariaDb) {
-    let mut shop = Shop::new(server, "changing", 204);
-    let mut operator = shop.followed(server, server.port, "");
+    let mut shop = Shop::mariadb(server, "changing", 204);
+    let mut operator = shop.followed(server.port, "");
     let entry = "changing.interactions->events";
     shop.session
         .sql("alter table interactions drop column kind");
@@ -171,31 +119,31 @@ fn tables_that_change(server: &MariaDb) {
     shop.session
         .sql("alter table interactions add column kind smallint not null default 3");
     operator.resync(Some("changing.interactions"));
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 /// The server is restarted, then begins its log anew.
 fn log_begun_anew(server: &mut MariaDb) {
     let mut operator = {
-        let mut shop = Shop::new(server, "anew", 205);
-        let operator = shop.followed(server, server.port, "");
-        shop.write();
+        let mut shop = Shop::mariadb(server, "anew", 205);
+        let operator = shop.followed(server.port, "");
+        shop.write_more();
         operator
     };
     server.restart(Stop::Kill);
-    let mut shop = Shop::open(server, "anew", 205);
-    shop.is_exact(&mut operator);
+    let mut shop = Shop::open_mariadb(server, "anew", 205);
+    shop.is_exact_after_more(&mut operator);
     operator.origin.stop();
-    shop.write();
+    shop.write_more();
     shop.session.sql("reset master");
     for _ in 0..3 {
         shop.session.sql("flush binary logs");
-        shop.write();
+        shop.write_more();
     }
     operator.run();
     operator.says(&["binlog", "edgewise replicate resync"]);
     operator.resync(None);
-    shop.is_exact(&mut operator);
+    shop.is_exact_after_more(&mut operator);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! A group of commands in one transaction: what they change, and what they are answered.
 
+mod follows;
+mod items;
+mod users;
+
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edgewise_ranking::config::HotConfig;
 use edgewise_ranking::id_hash;
-use edgewise_wire::api::Item;
 use hashbrown::{HashMap, HashSet};
 
 use super::tables::Tables;
@@ -16,14 +18,13 @@ use super::{
 };
 use super::{dedupe, outlier};
 use crate::store::log::{LogEntry, LogRecord, RowsWriter, ServedRecord};
-use crate::store::record::{DedupeRecord, Follow, Record, UserRecord};
+use crate::store::record::{DedupeRecord, Record};
 use crate::store::source::DeadCounts;
-use crate::store::{Encoder, Range, StoreError, Table, Transaction, keys, read};
+use crate::store::{Encoder, StoreError, Table, Transaction, keys, read};
 
 pub(super) const ITEM_COLLIDES: &str = "the item id's hash collides with another item's id";
 pub(super) const USER_COLLIDES: &str = "the user id's hash collides with another user's id";
 pub(super) const AUTHOR_COLLIDES: &str = "the author id's hash collides with another author's id";
-const UNKNOWN_ITEM: &str = "there is no such item";
 
 /// A transaction in the making. Records live in `tables` until [`Batch::flush`]; the log goes
 /// straight to the transaction.
@@ -148,221 +149,6 @@ impl<'a> Batch<'a> {
             .put(Table::Log, &keys::number(self.seq), &rows.finish())
     }
 
-    fn upsert_items(&mut self, items: &[Item]) -> Result<Outcome, StoreError> {
-        let mut outcome = Outcome::default();
-        for (index, item) in items.iter().enumerate() {
-            match self.upsert_item(item)? {
-                Ok(()) => outcome.accepted += 1,
-                Err(reason) => outcome.rejected.push(rejected(index, reason)),
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// Writes an item's facts, or says why not.
-    pub(super) fn upsert_item(
-        &mut self,
-        item: &Item,
-    ) -> Result<Result<(), &'static str>, StoreError> {
-        let author = id_hash(&item.author);
-        if !self.item_fits(id_hash(&item.id), &item.id)? {
-            return Ok(Err(ITEM_COLLIDES));
-        }
-        if !self.author_fits(author, &item.author)? {
-            return Ok(Err(AUTHOR_COLLIDES));
-        }
-        let hash = self.register_item(&item.id)?;
-        self.register_author(author, &item.author)?;
-        let at = self.at;
-        let record = self.tables.items.entry(&*self.stored, keys::number(hash))?;
-        if record.deleted_at_ms.is_none() && record.item.as_ref() == Some(item) {
-            return Ok(Ok(()));
-        }
-        if record.item.is_none() || record.deleted_at_ms.is_some() {
-            record.first_written = at;
-        }
-        record.deleted_at_ms = None;
-        record.item = Some(item.clone());
-        self.written.insert(hash);
-        self.touched.insert(hash);
-        self.append(LogEntry::UpsertItem(Box::new(item.clone())))?;
-        Ok(Ok(()))
-    }
-
-    fn delete_item(&mut self, id: &str) -> Result<Outcome, StoreError> {
-        let hash = id_hash(id);
-        let known = self.tables.items.get(&*self.stored, keys::number(hash))?;
-        let mut outcome = Outcome::default();
-        if known.is_none_or(|record| record.id != id || record.item.is_none()) {
-            outcome.rejected.push(rejected(0, UNKNOWN_ITEM));
-        } else if self.delete_item_of(hash)? {
-            outcome.accepted = 1;
-        } else {
-            outcome.duplicate = 1;
-        }
-        Ok(outcome)
-    }
-
-    /// Marks an item deleted; returns whether it was there.
-    pub(super) fn delete_item_of(&mut self, hash: u64) -> Result<bool, StoreError> {
-        let wall_ms = self.at.wall_ms;
-        let key = keys::number(hash);
-        match self.tables.items.get_mut(&*self.stored, key)? {
-            Some(record) if record.item.is_some() && record.deleted_at_ms.is_none() => {
-                record.deleted_at_ms = Some(wall_ms);
-            }
-            _ => return Ok(false),
-        }
-        self.touched.insert(hash);
-        self.append(LogEntry::DeleteItem(hash))?;
-        Ok(true)
-    }
-
-    fn follow_pairs(
-        &mut self,
-        add: bool,
-        pairs: &[(String, String)],
-    ) -> Result<Outcome, StoreError> {
-        let mut outcome = Outcome::default();
-        for (index, (user, author)) in pairs.iter().enumerate() {
-            let hash = id_hash(author);
-            let refused = if !self.user_fits(user)? {
-                Some(USER_COLLIDES)
-            } else if !self.author_fits(hash, author)? {
-                Some(AUTHOR_COLLIDES)
-            } else {
-                None
-            };
-            if let Some(reason) = refused {
-                outcome.rejected.push(rejected(index, reason));
-                continue;
-            }
-            outcome.accepted += 1;
-            if add {
-                self.add_follow(user, author)?
-            } else {
-                self.remove_follow(user, hash)?
-            }
-        }
-        Ok(outcome)
-    }
-
-    fn add_follow(&mut self, user: &str, author: &str) -> Result<(), StoreError> {
-        let number = self.register_user(user)?;
-        let hash = id_hash(author);
-        self.register_author(hash, author)?;
-        let since_ms = self.at.domain_ms;
-        let follow = self
-            .tables
-            .follows
-            .entry(&*self.stored, keys::pair(number, hash))?;
-        if follow.called {
-            return Ok(());
-        }
-        let is_new = !follow.stands();
-        follow.called = true;
-        if is_new {
-            (follow.since_ms, follow.via) = (since_ms, None);
-            self.follows.push(FollowChange {
-                user: user.to_owned(),
-                author: hash,
-                follows: true,
-            });
-        }
-        self.append(LogEntry::AddFollow {
-            user: number,
-            author: hash,
-        })?;
-        Ok(())
-    }
-
-    fn remove_follow(&mut self, user: &str, author: u64) -> Result<(), StoreError> {
-        let Some(number) = self.user_number(user)? else {
-            return Ok(());
-        };
-        if self.uncall_follow(number, user, author)?.is_some() {
-            self.append(LogEntry::RemoveFollow {
-                user: number,
-                author,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Takes back what calls and events say of a follow; rows may still say it. Returns what
-    /// it was, where they said anything.
-    pub(super) fn uncall_follow(
-        &mut self,
-        number: u64,
-        user: &str,
-        author: u64,
-    ) -> Result<Option<Follow>, StoreError> {
-        let key = keys::pair(number, author);
-        let known = self.tables.follows.get(&*self.stored, key)?;
-        let Some(before) = known.copied().filter(|follow| follow.called) else {
-            return Ok(None);
-        };
-        let after = Follow {
-            called: false,
-            ..before
-        };
-        if after.is_empty() {
-            self.tables.follows.remove(&*self.stored, key)?;
-        } else {
-            self.tables.follows.put(key, after);
-        }
-        if !after.stands() {
-            self.follows.push(FollowChange {
-                user: user.to_owned(),
-                author,
-                follows: false,
-            });
-        }
-        Ok(Some(before))
-    }
-
-    /// Removes a user's personal data.
-    pub(super) fn delete_user(&mut self, id: &str) -> Result<Outcome, StoreError> {
-        let Some(number) = self.user_number(id)? else {
-            return Ok(Outcome::default());
-        };
-        self.tables
-            .users
-            .remove(&*self.stored, keys::number(id_hash(id)))?;
-        self.tables
-            .user_ids
-            .remove(&*self.stored, keys::number(number))?;
-        self.append(LogEntry::DeleteUser(number))?;
-        self.tables.flush(self.stored)?;
-        self.tables.forget_users();
-        let prefix = keys::number(number);
-        for author in read::follows_of(&*self.stored, number)? {
-            self.follows.push(FollowChange {
-                user: id.to_owned(),
-                author,
-                follows: false,
-            });
-        }
-        for table in Tables::OF_ONE_USER {
-            let mut rows = Vec::new();
-            self.stored
-                .scan(table, &Range::prefix(&prefix), &mut |key, _| {
-                    rows.push(key.to_vec());
-                    Ok(ControlFlow::Continue(()))
-                })?;
-            for key in rows {
-                self.stored.delete(table, &key)?;
-            }
-        }
-        self.users.remove(&number);
-        self.hides.retain(|(user, _)| user != id);
-        self.deleted_users.push(id.to_owned());
-        Ok(Outcome {
-            accepted: 1,
-            ..Outcome::default()
-        })
-    }
-
     fn served(&mut self, served: &[Served]) -> Result<Outcome, StoreError> {
         let mut outcome = Outcome::default();
         for served in served {
@@ -468,76 +254,6 @@ impl<'a> Batch<'a> {
             });
         }
         Ok(states)
-    }
-
-    pub(super) fn item_fits(&mut self, hash: u64, id: &str) -> Result<bool, StoreError> {
-        let known = self.tables.items.get(&*self.stored, keys::number(hash))?;
-        Ok(known.is_none_or(|record| record.id == id))
-    }
-
-    pub(super) fn author_fits(&mut self, hash: u64, id: &str) -> Result<bool, StoreError> {
-        let known = self.tables.authors.get(&*self.stored, keys::number(hash))?;
-        Ok(known.is_none_or(|known| known == id))
-    }
-
-    pub(super) fn user_fits(&mut self, id: &str) -> Result<bool, StoreError> {
-        let known = self
-            .tables
-            .users
-            .get(&*self.stored, keys::number(id_hash(id)))?;
-        Ok(known.is_none_or(|record| record.id == id))
-    }
-
-    /// The number of a user id.
-    pub(super) fn user_number(&mut self, id: &str) -> Result<Option<u64>, StoreError> {
-        let known = self
-            .tables
-            .users
-            .get(&*self.stored, keys::number(id_hash(id)))?;
-        Ok(known
-            .filter(|record| record.id == id)
-            .map(|record| record.number))
-    }
-
-    /// The user's number; a new one where the id is new.
-    pub(super) fn register_user(&mut self, id: &str) -> Result<u64, StoreError> {
-        match self.user_number(id)? {
-            Some(number) => Ok(number),
-            None => Ok(self.new_user(id)),
-        }
-    }
-
-    /// Gives a user id that has none a number.
-    pub(super) fn new_user(&mut self, id: &str) -> u64 {
-        let number = self.next_user;
-        self.next_user += 1;
-        let record = UserRecord {
-            number,
-            id: id.to_owned(),
-            rows: 0,
-        };
-        self.tables.users.put(keys::number(id_hash(id)), record);
-        self.tables
-            .user_ids
-            .put(keys::number(number), id.to_owned());
-        number
-    }
-
-    pub(super) fn register_author(&mut self, hash: u64, id: &str) -> Result<(), StoreError> {
-        let key = keys::number(hash);
-        if self.tables.authors.get(&*self.stored, key)?.is_none() {
-            self.tables.authors.put(key, id.to_owned());
-        }
-        Ok(())
-    }
-
-    pub(super) fn register_item(&mut self, id: &str) -> Result<u64, StoreError> {
-        let hash = id_hash(id);
-        let key = keys::number(hash);
-        if self.tables.items.get(&*self.stored, key)?.is_none() {
-            self.tables.items.entry(&*self.stored, key)?.id = id.to_owned();
-        }
-        Ok(hash)
     }
 }
 

@@ -2,131 +2,31 @@
 //!
 //! Handles are made once a source; what runs for every batch looks no label up.
 
+mod names;
+#[cfg(test)]
+mod tests;
+
+pub use names::describe;
+
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
-};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use self::names::{
+    ACKNOWLEDGED_LAG_BYTES, BATCH_ROWS, CLEARED_ROWS_TOTAL, COMMIT_SECONDS, CONNECTED,
+    DEAD_LETTERS, DEAD_LETTERS_TOTAL, LAG_BYTES, LAG_SECONDS, OLDEST_UNAPPLIED_SECONDS,
+    POOL_IN_USE, POOL_SIZE, POOL_WAITING, QUEUE_BYTES, RECONNECTS_TOTAL, RETRIES_TOTAL, ROWS_TOTAL,
+    SLOT_RETAINED_BYTES, SLOT_SAFE_WAL_BYTES, SLOT_STATUSES, SLOT_WAL_STATUS, SNAPSHOT_CHUNKS_DONE,
+    SNAPSHOT_CHUNKS_TOTAL, SNAPSHOT_ROWS, TABLE_STOPPED,
+};
 use super::apply::counts::{Counts, OPERATIONS};
 use crate::clock::Clock;
 use crate::ingest::rows::TableId;
 
-/// Changes of rows that are durable, by `source`, `table` and `operation` (put, patch, remove, clear).
-pub const ROWS_TOTAL: &str = "edgewise_replicate_rows_total";
-/// Rows that truncations have taken back, durably, by `source`.
-pub const CLEARED_ROWS_TOTAL: &str = "edgewise_replicate_cleared_rows_total";
-/// What the server has that is not durable here, by `source`.
-pub const LAG_BYTES: &str = "edgewise_replicate_lag_bytes";
-/// Age of the newest change that is durable while there are others to come; 0 = up to date.
-pub const LAG_SECONDS: &str = "edgewise_replicate_lag_seconds";
-/// Age of the oldest change that was received and is not durable; 0 = none.
-pub const OLDEST_UNAPPLIED_SECONDS: &str = "edgewise_replicate_oldest_unapplied_seconds";
-/// Connections after the first, by `source`.
-pub const RECONNECTS_TOTAL: &str = "edgewise_replicate_reconnects_total";
-/// Requests and batches that were tried again on the same connection, by `source`.
-pub const RETRIES_TOTAL: &str = "edgewise_replicate_retries_total";
-/// Rows that were refused and kept, by `source`.
-pub const DEAD_LETTERS_TOTAL: &str = "edgewise_replicate_dead_letters_total";
-/// Dead letters that are kept now, by `source`.
-pub const DEAD_LETTERS: &str = "edgewise_replicate_dead_letters";
-/// Rows of the first copy so far, by `source` and `table`.
-pub const SNAPSHOT_ROWS: &str = "edgewise_replicate_snapshot_rows";
-/// Chunks of the first copy that are done, by `source` and `table`.
-pub const SNAPSHOT_CHUNKS_DONE: &str = "edgewise_replicate_snapshot_chunks_done";
-/// Chunks of the first copy, by `source` and `table`.
-pub const SNAPSHOT_CHUNKS_TOTAL: &str = "edgewise_replicate_snapshot_chunks_total";
-/// 1 while a source is connected, by `source`.
-pub const CONNECTED: &str = "edgewise_replicate_connected";
-/// 1 while a table is not followed any more, by `source` and `table`.
-pub const TABLE_STOPPED: &str = "edgewise_replicate_table_stopped";
-/// Bytes of WAL until the server gives the slot up, by `source`.
-pub const SLOT_SAFE_WAL_BYTES: &str = "edgewise_replicate_slot_safe_wal_bytes";
-/// Bytes of WAL that the slot keeps on the server, by `source`.
-pub const SLOT_RETAINED_BYTES: &str = "edgewise_replicate_slot_retained_bytes";
-/// 1 for the slot's `status` of [`SLOT_STATUSES`], by `source`.
-pub const SLOT_WAL_STATUS: &str = "edgewise_replicate_slot_wal_status";
-/// What is durable here and not acknowledged yet, by `source`.
-pub const ACKNOWLEDGED_LAG_BYTES: &str = "edgewise_replicate_acknowledged_lag_bytes";
-/// Changes in a batch, by `source`.
-pub const BATCH_ROWS: &str = "edgewise_replicate_batch_rows";
-/// Time from submitting a batch to durable, by `source`.
-pub const COMMIT_SECONDS: &str = "edgewise_replicate_commit_seconds";
-/// Bytes of changes that were received and are not durable, by `source`.
-pub const QUEUE_BYTES: &str = "edgewise_replicate_queue_bytes";
-/// Connections of a pool, by `source`.
-pub const POOL_SIZE: &str = "edgewise_replicate_pool_size";
-/// Connections of a pool in use, by `source`.
-pub const POOL_IN_USE: &str = "edgewise_replicate_pool_in_use";
-/// Takers that wait for a connection of a pool, by `source`.
-pub const POOL_WAITING: &str = "edgewise_replicate_pool_waiting";
-/// What PostgreSQL says of a slot's WAL.
-pub const SLOT_STATUSES: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
-
 /// No moment.
 const NONE_MS: i64 = i64::MAX;
-
-/// Describes every metric of this module.
-pub fn describe() {
-    describe_counter!(ROWS_TOTAL, "durable changes of rows by table and operation");
-    describe_counter!(CLEARED_ROWS_TOTAL, "rows that truncations took back");
-    describe_counter!(RECONNECTS_TOTAL, "connections after the first");
-    describe_counter!(RETRIES_TOTAL, "requests and batches that were tried again");
-    describe_counter!(DEAD_LETTERS_TOTAL, "rows that were refused and kept");
-    super::contract::metrics::describe();
-    describe_histogram!(BATCH_ROWS, "changes in a batch");
-    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "from submit to durable");
-    let gauges = [
-        (
-            LAG_SECONDS,
-            "age of the newest durable change; 0 = up to date",
-        ),
-        (
-            OLDEST_UNAPPLIED_SECONDS,
-            "age of the oldest change that is not durable; 0 = none",
-        ),
-    ];
-    for (name, text) in gauges {
-        describe_gauge!(name, Unit::Seconds, text);
-    }
-    let gauges = [
-        (LAG_BYTES, "what the server has that is not durable here"),
-        (
-            SLOT_SAFE_WAL_BYTES,
-            "WAL until the server gives the slot up",
-        ),
-        (SLOT_RETAINED_BYTES, "WAL that the slot keeps on the server"),
-        (ACKNOWLEDGED_LAG_BYTES, "durable here and not acknowledged"),
-        (QUEUE_BYTES, "changes received and not durable"),
-    ];
-    for (name, text) in gauges {
-        describe_gauge!(name, Unit::Bytes, text);
-    }
-    let gauges = [
-        (DEAD_LETTERS, "refused rows that are kept now"),
-        (SNAPSHOT_ROWS, "rows of the first copy so far"),
-        (
-            SNAPSHOT_CHUNKS_DONE,
-            "chunks of the first copy that are done",
-        ),
-        (SNAPSHOT_CHUNKS_TOTAL, "chunks of the first copy"),
-        (CONNECTED, "1 while the source is connected"),
-        (TABLE_STOPPED, "1 while a table is not followed any more"),
-        (SLOT_WAL_STATUS, "1 for the status of the slot's WAL"),
-        (POOL_SIZE, "connections of the pool"),
-        (POOL_IN_USE, "connections of the pool in use"),
-        (
-            POOL_WAITING,
-            "takers that wait for a connection of the pool",
-        ),
-    ];
-    for (name, text) in gauges {
-        describe_gauge!(name, text);
-    }
-}
 
 /// The handles of a source.
 pub struct SourceMetrics {
@@ -478,44 +378,5 @@ impl Drop for Part {
         if oldest_ms != NONE_MS {
             parts.left_ms = Some(parts.left_ms.map_or(oldest_ms, |left| left.min(oldest_ms)));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_unapplied_change_ages_through_a_lost_connection_until_a_commit() {
-        let clock = Clock::manual(10_000);
-        let metrics = SourceMetrics::new("main", &[(TableId(1), "a".to_owned())], clock.clone());
-        assert_eq!(metrics.oldest_unapplied_ms(), None);
-        let (old, new) = (metrics.part(), metrics.part());
-        old.pending(Some(9_000), 10);
-        new.pending(Some(9_500), 20);
-        assert_eq!(metrics.oldest_unapplied_ms(), Some(1_000));
-        drop(old);
-        clock.advance(500);
-        assert_eq!(metrics.oldest_unapplied_ms(), Some(1_500));
-        new.pending(None, 0);
-        metrics.committed(&Counts::default(), Some(9_900), 0, Duration::ZERO);
-        assert_eq!(metrics.oldest_unapplied_ms(), None);
-        assert_eq!((metrics.batches(), metrics.took_ms()), (1, 500));
-    }
-
-    #[test]
-    fn lag_is_zero_only_while_connected_with_nothing_outstanding() {
-        let clock = Clock::manual(10_000);
-        let metrics = SourceMetrics::new("main", &[], clock.clone());
-        clock.advance(2_000);
-        assert_eq!(metrics.lag_ms(), 2_000);
-        metrics.connected(true);
-        assert_eq!(metrics.lag_ms(), 0);
-        metrics.lag_bytes(7);
-        assert_eq!(metrics.lag_ms(), 2_000);
-        metrics.applied_up_to(11_500);
-        assert_eq!(metrics.lag_ms(), 500);
-        metrics.lag_bytes(0);
-        assert_eq!(metrics.lag_ms(), 0);
     }
 }

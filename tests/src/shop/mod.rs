@@ -4,6 +4,7 @@
 mod cases;
 mod counts;
 mod debezium;
+mod fixture;
 mod operator;
 mod said;
 mod traffic;
@@ -15,6 +16,7 @@ use crate::servers::{MariaDb, Postgres, Session};
 pub use cases::{Case, together};
 pub use counts::Counts;
 pub use debezium::{Connector, messages};
+pub use fixture::Shop;
 pub use operator::{Operator, Settled};
 pub use said::{Said, fixes};
 pub use traffic::{Rng, Traffic};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::catalog::{self, Facts, Publication, Slot, Table, VERSION_MIN};
 use super::client::Server;
-use super::error::{PgError, ident};
+use super::error::PgError;
+use super::ident::ident;
 use super::publication;
 use crate::replicate::check::Report;
 use crate::replicate::config::SourceConfig;

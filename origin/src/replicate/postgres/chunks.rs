@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Table};
-use super::error::ident;
+use super::ident::ident;
 
 /// Chunks of one table at most; a larger table has larger chunks.
 pub const CHUNKS_MAX: u64 = 4_096;

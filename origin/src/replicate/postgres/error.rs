@@ -1,9 +1,12 @@
 //! What goes wrong with a PostgreSQL source, and what to do about it.
 
+mod remedy;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 use pgwire_replication::PgWireError;
-use tokio_postgres::error::SqlState;
 
 use super::decode::DecodeError;
 use crate::replicate::supervise::SourceFault;
@@ -218,9 +221,6 @@ pub enum PgError {
     Store(#[from] crate::store::StoreError),
 }
 
-const RESYNC: &str = "run `edgewise replicate resync`: it drops the position, and the tables are \
-                      copied and counted anew";
-
 impl SourceFault for PgError {
     fn is_retryable(&self) -> bool {
         self.is_retryable()
@@ -232,71 +232,6 @@ impl SourceFault for PgError {
 }
 
 impl PgError {
-    /// Whether the same may work a little later.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Name { .. }
-            | Self::Connect { .. }
-            | Self::SlotBusy { .. }
-            | Self::Decode(_)
-            | Self::Protocol(_)
-            // A length over the limit may be a corrupt one.
-            | Self::TooLarge { .. }
-            | Self::Lost(_)
-            | Self::Timeout(_) => true,
-            Self::Apply(error) => error.is_retryable(),
-            Self::Server { code, .. } => is_passing(code),
-            _ => false,
-        }
-    }
-
-    /// What to do about it, a sentence or SQL.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Url(_) => "write it as postgres://user:password@host:5432/database?sslmode=verify-full".into(),
-            Self::Certificate { path, .. } => format!("check that {path} is a PEM file that this user may read"),
-            Self::Name { .. } => "check the host in the source's url and the name server".into(),
-            Self::Connect { host, .. } => format!(
-                "check that the server runs, listens on {host} (listen_addresses, port) and that no firewall is between"
-            ),
-            Self::Tls { .. } => "where the server has no TLS use sslmode=disable or turn ssl on; where its certificate \
-                                 is not trusted name its root with tls.ca; verify-full needs the certificate's host name".into(),
-            Self::Login { user, .. } => format!(
-                "check user and password (EDGEWISE_SOURCE_<NAME>__URL, PGPASSWORD) and pg_hba.conf; ALTER ROLE {user} LOGIN PASSWORD '…';"
-            ),
-            Self::Database { database } => format!("check the database in the source's url; {database} is not on this server"),
-            Self::Right { user, .. } => format!(
-                "ALTER ROLE {} REPLICATION; (Amazon RDS: GRANT rds_replication TO {}) and allow the connection in pg_hba.conf",
-                ident(user), ident(user)
-            ),
-            Self::WalLevel { .. } => "ALTER SYSTEM SET wal_level = logical; then restart the server".into(),
-            Self::Version { .. } => "use mode = \"poll\" for this source, or a newer server".into(),
-            Self::NoSlotFree { .. } => "drop unused slots (SELECT slot_name, active FROM pg_replication_slots;) or \
-                                        ALTER SYSTEM SET max_replication_slots = 20; then restart the server".into(),
-            Self::SlotBusy { slot, pid } => format!(
-                "nothing, if this was just restarted: the server notices soon; else another process follows slot \
-                 {slot}: stop it, or SELECT pg_terminate_backend({pid});"
-            ),
-            Self::SlotLost { .. } => format!("raise max_slot_wal_keep_size, then {RESYNC}"),
-            Self::SlotForeign { slot, .. } => format!(
-                "set another `slot` for this source in the mapping, or, if nobody needs it: SELECT pg_drop_replication_slot('{}');",
-                slot.replace('\'', "''")
-            ),
-            Self::SlotMissing { .. } | Self::SlotAhead { .. } | Self::Diverged { .. } | Self::Checkpoint { .. } => RESYNC.into(),
-            Self::OtherServer { .. } => format!("check the host in the source's url; if the server was replaced, {RESYNC}"),
-            Self::PublicationGone { .. } => format!("keep publications as they are; now {RESYNC}"),
-            Self::Catalogue { fix, .. } => fix.clone(),
-            Self::Decode(_) | Self::Protocol(_) | Self::Lost(_) => "nothing: it connects again by itself".into(),
-            Self::TooLarge { .. } => "nothing: its length must have been corrupted on the way, and it connects again by itself; if it \
-                                      stays, see what is between here and the server".into(),
-            Self::Timeout(_) => "nothing: it tries again; if it stays, look for locks (pg_stat_activity) and statement_timeout of the role".into(),
-            Self::Server { .. } => "see the server's log".into(),
-            Self::Apply(_) | Self::Store(_) => "see the error before and `edgewise verify`".into(),
-        }
-    }
-
     /// Names the error of a session to `host` as `user`.
     pub(super) fn from_session(error: &tokio_postgres::Error, place: &Place<'_>) -> Self {
         if let Some(db) = error.as_db_error() {
@@ -413,12 +348,6 @@ pub(super) struct Place<'a> {
     pub publication: &'a str,
 }
 
-/// Error codes that pass: the server restarts, is full, or broke a deadlock.
-fn is_passing(code: &str) -> bool {
-    let class = code.get(..2).unwrap_or_default();
-    matches!(class, "08" | "40" | "53" | "57" | "58") || code == SqlState::LOCK_NOT_AVAILABLE.code()
-}
-
 /// The message and the code in `… (SQLSTATE 28P01)`.
 fn sqlstate(text: &str) -> (&str, &str) {
     let Some((message, rest)) = text.split_once(" (SQLSTATE ") else {
@@ -446,140 +375,4 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// A name as SQL writes it.
-#[must_use]
-pub(super) fn ident(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let first = name.chars().next();
-    if name.chars().all(plain) && first.is_some_and(|c| !c.is_ascii_digit()) && !is_keyword(name) {
-        return name.to_owned();
-    }
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Reserved words that are plausible names.
-fn is_keyword(name: &str) -> bool {
-    const WORDS: [&str; 20] = [
-        "all",
-        "analyse",
-        "analyze",
-        "and",
-        "any",
-        "array",
-        "case",
-        "check",
-        "column",
-        "default",
-        "desc",
-        "end",
-        "from",
-        "group",
-        "limit",
-        "order",
-        "references",
-        "table",
-        "user",
-        "when",
-    ];
-    WORDS.contains(&name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLACE: Place<'static> = Place {
-        host: "db:5432",
-        user: "app",
-        database: "shop",
-        slot: "edgewise_main",
-        publication: "edgewise_main",
-    };
-
-    #[track_caller]
-    fn check(code: &str, message: &str, expected: &str, retryable: bool) {
-        let error = PgError::from_server(code, message, &PLACE);
-        assert_eq!(error.to_string(), expected);
-        assert_eq!(error.is_retryable(), retryable, "{expected}");
-        assert!(!error.remedy().is_empty());
-    }
-
-    #[test]
-    fn the_servers_errors_name_what_they_are_about() {
-        check(
-            "28P01",
-            "password authentication failed for user \"app\"",
-            "db:5432 refuses user app: password authentication failed for user \"app\"",
-            false,
-        );
-        check(
-            "3D000",
-            "database \"shop\" does not exist",
-            "database shop does not exist",
-            false,
-        );
-        check(
-            "42501",
-            "must be superuser or replication role to start walsender",
-            "user app may not use replication: must be superuser or replication role to start walsender",
-            false,
-        );
-        check(
-            "55006",
-            "replication slot \"edgewise_main\" is active for PID 4711",
-            "replication slot edgewise_main is in use by process 4711 of the server",
-            true,
-        );
-        check(
-            "57P01",
-            "terminating connection due to administrator command",
-            "the server says: terminating connection due to administrator command (57P01)",
-            true,
-        );
-        check(
-            "42P01",
-            "relation \"x\" does not exist",
-            "the server says: relation \"x\" does not exist (42P01)",
-            false,
-        );
-        check(
-            "57014",
-            "canceling statement due to statement timeout",
-            "a statement took longer than allowed: canceling statement due to statement timeout",
-            true,
-        );
-    }
-
-    #[test]
-    fn what_is_lost_for_good_names_the_way_out() {
-        let error = PgError::SlotMissing {
-            slot: "s".into(),
-            position: "0/1".into(),
-        };
-        assert!(!error.is_retryable());
-        assert!(error.remedy().contains("edgewise replicate resync"));
-        let wire = PgWireError::Server(
-            "cannot read from logical replication slot \"s\" (SQLSTATE 55000)".into(),
-        );
-        let error = PgError::from_wire(&wire, &PLACE);
-        assert!(matches!(error, PgError::SlotLost { .. }), "{error}");
-    }
-
-    #[test]
-    fn names_are_quoted_where_sql_needs_it() {
-        let quoted = ["posts", "Posts", "order", "9lives", "a\"b", ""].map(ident);
-        assert_eq!(
-            quoted,
-            [
-                "posts",
-                "\"Posts\"",
-                "\"order\"",
-                "\"9lives\"",
-                "\"a\"\"b\"",
-                "\"\""
-            ]
-        );
-    }
 }

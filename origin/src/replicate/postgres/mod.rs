@@ -21,6 +21,7 @@ mod decode_tests;
 mod describe;
 mod drop;
 pub mod error;
+mod ident;
 pub mod identity;
 pub mod pool;
 pub mod position;

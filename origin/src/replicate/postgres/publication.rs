@@ -3,7 +3,7 @@
 use super::catalog::{self, Facts};
 use super::check::{Catalogue, sql_name};
 use super::client::Server;
-use super::error::ident;
+use super::ident::ident;
 use crate::replicate::check::Report;
 use crate::replicate::mapping::TablePlan;
 use crate::terminal::shell_word;

@@ -6,7 +6,8 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::check::sql_name;
 use super::client::Server;
-use super::error::{PgError, ident};
+use super::error::PgError;
+use super::ident::ident;
 use super::pool::Pool;
 use super::position::Lsn;
 use super::tables::Bound;

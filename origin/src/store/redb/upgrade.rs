@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use redb::{TableDefinition, WriteTransaction};
 
-use super::{Bytes, FORMAT, WriteView, engine, scan};
+use super::views::{Bytes, WriteView, scan};
+use super::{FORMAT, engine};
 use crate::store::activity::ActivityBlock;
 use crate::store::block::{self, BlockKey, Packable};
 use crate::store::reaction::Reaction;
