@@ -1,4 +1,4 @@
-//! The catalogue's slots and their indexes, kept together by [`Index::put`] and [`Index::remove`].
+//! The catalogue's slots and their indexes, kept together by [`Index::put`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -14,7 +14,7 @@ pub struct SourceArgs {
     /// A source of the mapping file by name, or a URL that takes the place of its one source's
     /// (of several, of the one at that host and database): postgres://, mysql://, mariadb:// or
     /// kafka://. Give passwords in the environment
-    /// (EDGEWISE_SOURCE_<NAME>__URL): command lines can be read by every user of a machine.
+    /// (`EDGEWISE_SOURCE_<NAME>__URL`): command lines can be read by every user of a machine.
     #[arg(long, global = true, value_name = "URL|NAME")]
     pub source: Option<String>,
     /// Mapping file: which tables and columns are users, items, follows and events

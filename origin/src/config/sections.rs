@@ -105,7 +105,7 @@ pub struct AuthConfig {
     pub token_keys: Option<String>,
     /// Bearer token of internal and admin routes; absent = kept in the data directory.
     pub admin_token: Option<String>,
-    /// See [`PlainUser`]; absent = as [`Config::plain_user`] says.
+    /// See [`PlainUser`]; absent = as [`Config::plain_user`](super::Config::plain_user) says.
     pub plain_user: Option<PlainUser>,
 }
 

@@ -26,7 +26,7 @@ pub(super) const ITEM_COLLIDES: &str = "the item id's hash collides with another
 pub(super) const USER_COLLIDES: &str = "the user id's hash collides with another user's id";
 pub(super) const AUTHOR_COLLIDES: &str = "the author id's hash collides with another author's id";
 
-/// A transaction in the making. Records live in `tables` until [`Batch::flush`]; the log goes
+/// A transaction in the making. Records live in `tables` until [`Batch::run`] is done with all commands; the log goes
 /// straight to the transaction.
 pub(super) struct Batch<'a> {
     pub(super) stored: &'a mut dyn Transaction,

@@ -83,7 +83,7 @@ fn encode(value: Value<'_>, limit: usize) -> Json {
 ///
 /// # Errors
 ///
-/// The letter was cut, or is not what [`deliver`](super::deliver) wrote.
+/// The letter was cut, or is not what [`deliver`](super::deliver()) wrote.
 pub fn row_of_letter(bound: &BoundTable, columns: &str) -> Result<Vec<OwnedValue>, MappingError> {
     let refused = |reason: String| MappingError::Letter {
         table: bound.plan().name().to_owned(),

@@ -25,7 +25,7 @@ pub const CATCH_UP: &str = "catch-up";
 /// Moves of one batch that only tidies up.
 const TIDY_MAX: usize = 500;
 
-/// The checkpoint of a table that is copied ([`Signature`](super::tables::Signature)).
+/// The checkpoint of a table that is copied ([`Signature`]).
 #[must_use]
 pub fn copied(entry: &str) -> String {
     format!("copied/{entry}")

@@ -41,7 +41,7 @@ impl Dialect {
     }
 
     /// Statements of which one has the server's position as its answer, by version: see
-    /// [`super::position`].
+    /// `reconcile::position`.
     #[must_use]
     pub fn position(self) -> &'static [&'static str] {
         match self {
