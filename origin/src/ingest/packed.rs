@@ -16,7 +16,8 @@ use self::touched::{Entry, State, Touched};
 use crate::store::block::{self, BITS_MAX, BLOCK_BYTES_MAX, BlockKey, Cut, Packable};
 use crate::store::{Encoder, Range, Snapshot, StoreError, Table, Transaction};
 
-/// Changes of a prefix from which on all of its blocks are read in one go: most of them are needed.
+/// Changes of a prefix from which on all of its blocks are read in one go, unless there are many
+/// more blocks than changes.
 const SCANNED_FROM: usize = 4;
 
 /// Entries of `table` by prefix and hash, over what the transaction began with.
@@ -142,6 +143,7 @@ impl<const PREFIX: usize, V: Packable> Packed<PREFIX, V> {
         }
         self.touched.clear();
         self.kept.end_turn();
+        self.scratch.scanned.shrink();
         Ok(())
     }
 
@@ -226,11 +228,16 @@ impl<const PREFIX: usize, V: Packable> Changes<'_, PREFIX, V> {
         }: &mut Scratch,
     ) -> Result<(), StoreError> {
         let prefix = &self.prefix;
-        let is_scanned = self.order.len() >= SCANNED_FROM;
-        let bits = if is_scanned {
-            scanned.read(self.table, prefix, &*stored)?
+        let changes = self.order.len();
+        let scan = if changes >= SCANNED_FROM {
+            scanned.read(self.table, prefix, &*stored, changes)?
         } else {
-            kept.bits(prefix, &*stored)?
+            None
+        };
+        let is_scanned = scan.is_some();
+        let bits = match scan {
+            Some(bits) => bits,
+            None => kept.bits(prefix, &*stored)?,
         };
         let mut rest = self.order;
         while let Some((bucket, now, later)) = self.next_bucket(rest, bits) {

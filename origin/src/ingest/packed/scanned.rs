@@ -5,6 +5,9 @@ use std::ops::ControlFlow;
 use crate::store::block::{self, BlockKey};
 use crate::store::{Range, Snapshot, StoreError, Table};
 
+/// Bytes that are kept for the next prefix.
+const KEPT_BYTES: usize = 1 << 16;
+
 /// The blocks of the prefix that was read last.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
@@ -15,18 +18,24 @@ pub(super) struct Scanned {
 }
 
 impl Scanned {
-    /// Reads a prefix's blocks and returns their bits.
+    /// Reads a prefix's blocks and returns their bits; `None` where `changes` need a small part of
+    /// them only.
     pub(super) fn read<const PREFIX: usize>(
         &mut self,
         table: Table,
         prefix: &[u8; PREFIX],
         stored: &dyn Snapshot,
-    ) -> Result<u8, StoreError> {
+        changes: usize,
+    ) -> Result<Option<u8>, StoreError> {
         self.bytes.clear();
         self.ends.clear();
-        let mut first = None;
+        let (mut first, mut is_large) = (None, false);
         stored.scan(table, &Range::prefix(prefix), &mut |key, bytes| {
             let (bits, input) = block::open(table, bytes)?;
+            is_large = first.is_none() && (changes as u64) << 2 < 1 << bits;
+            if is_large {
+                return Ok(ControlFlow::Break(()));
+            }
             if *first.get_or_insert(bits) != bits {
                 return Err(input.corrupt("a block has other bits than the first"));
             }
@@ -36,7 +45,13 @@ impl Scanned {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(first.unwrap_or(0))
+        Ok(first.or((!is_large).then_some(0)))
+    }
+
+    /// Gives back what a user with a long history needed.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
     }
 
     /// The block of a bucket; an empty slice is one that is not there.

@@ -32,7 +32,7 @@ const OVERLOADED_PAUSE: Duration = Duration::from_millis(5);
 
 /// Rows of a batch at most.
 pub const BATCH_ROWS_MAX: usize = 200_000;
-/// Bytes of a batch at most, about: a quarter of the writer's queue.
+/// Bytes of a batch at most, about: half of the writer's queue.
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// Rows after which it is asked again whether a batch is due.

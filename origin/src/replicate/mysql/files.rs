@@ -15,7 +15,8 @@ impl Stream<'_> {
             return end;
         }
         let whole = self.offset & !u64::from(u32::MAX) | u64::from(low);
-        if low == 0 || whole >= self.offset {
+        // With GTIDs an event may lie a little before where the server stood.
+        if low == 0 || whole >= self.offset || self.offset - whole < 1 << 31 {
             whole
         } else {
             whole + (1 << 32)

@@ -77,7 +77,7 @@ pub(crate) fn select(name: &str, info: Option<&ColumnInfo>) -> String {
 pub(crate) fn key_column(info: &ColumnInfo) -> String {
     let name = quote(&info.name);
     match info.data_type.as_str() {
-        "enum" | "set" => format!("({name} + 0)"),
+        "enum" | "set" => format!("CAST({name} AS UNSIGNED)"),
         _ => name,
     }
 }
@@ -89,11 +89,7 @@ pub(crate) fn key(value: &Sql, info: &ColumnInfo) -> Key {
         Sql::UInt(number) => Key::Uint(*number),
         // All digits: a shorter text would be another number than the column's.
         Sql::Float(number) => Key::Text(f64::from(*number).to_string()),
-        Sql::Double(number) => match info.data_type.as_str() {
-            // What an addition made of a number.
-            "enum" | "set" if *number >= 0.0 => Key::Uint(*number as u64),
-            _ => Key::Text(number.to_string()),
-        },
+        Sql::Double(number) => Key::Text(number.to_string()),
         Sql::Bytes(bytes) if info.data_type == "bit" => Key::Uint(bits(bytes)),
         Sql::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Key::Text(text.to_owned()),
@@ -221,7 +217,7 @@ mod tests {
         assert_eq!(binary, Key::Bytes(vec![0xff]));
         let float = key(&Sql::Float(0.1), &column("float"));
         assert_eq!(float, Key::Text("0.10000000149011612".to_owned()));
-        assert_eq!(key_column(&column("enum")), "(`k` + 0)");
+        assert_eq!(key_column(&column("enum")), "CAST(`k` AS UNSIGNED)");
         assert_eq!(key(&Sql::Double(2.0), &column("enum")), Key::Uint(2));
     }
 }

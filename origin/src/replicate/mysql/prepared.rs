@@ -28,6 +28,9 @@ const REREAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A row event with the table map that tells how it is read.
 struct Held {
+    /// Its place among the transaction's row events, those of other tables too: as the events are
+    /// numbered where they are read again.
+    number: u64,
     map: Arc<[u8]>,
     format: RowsFormat,
     rows: Box<[u8]>,
@@ -38,6 +41,8 @@ pub(super) struct Collected {
     /// Its row events; `None` where they are too large to be kept.
     held: Option<Vec<Held>>,
     bytes: usize,
+    /// Row events so far, whatever table they are of.
+    events: u64,
 }
 
 impl Default for Collected {
@@ -45,6 +50,7 @@ impl Default for Collected {
         Self {
             held: Some(Vec::new()),
             bytes: 0,
+            events: 0,
         }
     }
 }
@@ -73,6 +79,11 @@ impl Kept {
 impl Stream<'_> {
     /// Keeps a row event of a transaction that may never be committed.
     pub(super) fn hold(&mut self, format: RowsFormat, body: &[u8]) -> Result<(), SourceError> {
+        let collected = self.transaction.as_mut().and_then(|t| t.xa.as_mut());
+        let number = collected.map_or(0, |collected| {
+            collected.events += 1;
+            collected.events - 1
+        });
         let table_id = event::table_id(body).map_err(|error| self.malformed(error))?;
         let table = match self.tables.rows_of(table_id) {
             Some(Known::Read(table, _)) => *table,
@@ -107,6 +118,7 @@ impl Stream<'_> {
         };
         collected.bytes += body.len() + size_of::<Held>();
         held.push(Held {
+            number,
             map,
             format,
             rows: body.into(),
@@ -192,6 +204,7 @@ impl Stream<'_> {
 
     async fn apply_held(&mut self, held: Vec<Held>) -> Result<(), SourceError> {
         for event in held {
+            self.begun().events = event.number;
             self.table_map(&event.map).await?;
             self.rows(event.format, &event.rows).await?;
         }

@@ -66,7 +66,8 @@ async fn prepared(client: &mut Client, user: &str, report: &mut Report) -> Resul
             report.warning(
                 "user",
                 format!(
-                    "it may not see prepared XA transactions: {right} is missing; where some are                      prepared when the source is followed first, every table stops with their end"
+                    "it may not see prepared XA transactions: {right} is missing; where some are \
+                     prepared when the source is followed first, every table stops with their end"
                 ),
                 format!("GRANT {right} ON *.* TO {user};"),
             );

@@ -251,6 +251,8 @@ async fn now(
         .await?
         .is_some_and(|mode| mode.eq_ignore_ascii_case("on"))
     {
+        // First the place: what is committed in between is read again, not passed over.
+        let (name, offset) = master_status(target, client).await?;
         // Executed transactions are visible ones.
         let executed = executed(client).await?;
         let set = GtidSet::parse(&executed).ok_or_else(|| MysqlError::Setting {
@@ -258,7 +260,6 @@ async fn now(
             problem: "gtid_executed has tagged or too many GTIDs".to_owned(),
             remedy: "commit without tags, or follow a server without them".to_owned(),
         })?;
-        let (name, offset) = master_status(target, client).await?;
         let file = Arc::new(File {
             identity,
             name,

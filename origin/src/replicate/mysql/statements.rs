@@ -55,11 +55,15 @@ impl Stream<'_> {
             }
             Statement::Harmless => {}
         }
+        if self.transaction.as_ref().is_some_and(|t| t.xa.is_some()) {
+            // What prepares or commits an XA transaction is no statement.
+            return Ok(Step::Done);
+        }
         Ok(commit)
     }
 
     /// The transaction that is being read, from here on where nothing said so before.
-    fn begun(&mut self) -> &mut Transaction {
+    pub(super) fn begun(&mut self) -> &mut Transaction {
         let start = self.offset;
         self.transaction.get_or_insert_with(|| Transaction {
             start,

@@ -161,6 +161,9 @@ impl Decimal {
     /// zero. `other` is not zero.
     pub(crate) fn divide(self, other: Self) -> Result<Self, Fault> {
         let scale = quotient_scale(self, other);
+        if scale > SCALE_MAX {
+            return Err(too_long());
+        }
         let divisor = other.mantissa.unsigned_abs();
         // Digit by digit, as on paper: the dividend with all its zeros may not fit. Where the
         // divisor has more digits after the point, its zeros are the dividend's.
@@ -176,7 +179,7 @@ impl Decimal {
             rest = tenfold % divisor;
         }
         if rest >= divisor - rest {
-            quotient += 1;
+            quotient = quotient.checked_add(1).ok_or_else(too_long)?;
         }
         let mantissa = i128::try_from(quotient).map_err(|_| too_long())?;
         let is_negative = (self.mantissa < 0) != (other.mantissa < 0);
@@ -215,7 +218,10 @@ impl Decimal {
     /// Both mantissas at the larger scale.
     fn aligned(self, other: Self) -> Option<(i128, i128, u32)> {
         let scale = self.scale.max(other.scale);
-        let at = |value: Self| value.mantissa.checked_mul(power(scale - value.scale)?);
+        let at = |value: Self| match value.mantissa {
+            0 => Some(0),
+            mantissa => mantissa.checked_mul(power(scale - value.scale)?),
+        };
         Some((at(self)?, at(other)?, scale))
     }
 
@@ -323,6 +329,9 @@ mod tests {
             assert_eq!(Decimal::parse(text), None, "{text}");
         }
         assert!(decimal("0.7").order(decimal("0.700")).is_eq());
+        assert!(decimal("1e-40").order(decimal("0")).is_gt());
+        assert!(decimal("0").order(decimal("-1e-40")).is_gt());
+        assert_eq!(decimal("0").subtract(decimal("1e-40")).unwrap().scale, 40);
         assert_eq!(decimal("-2.5").round(), -3);
         assert_eq!(decimal("64900.000").whole(), Some(64_900));
         assert_eq!(decimal("0.1").float(), 0.1);

@@ -146,7 +146,7 @@ SELECT c.oid, n.nspname || '.' || c.relname, c.relkind::text, c.relpersistence::
   row_security_active(c.oid),
   ARRAY(SELECT s.nspname || '.' || k.relname FROM pg_inherits i
     JOIN pg_class k ON k.oid = i.inhrelid JOIN pg_namespace s ON s.oid = k.relnamespace
-    WHERE i.inhparent = c.oid AND NOT k.relispartition ORDER BY 1)
+    WHERE i.inhparent = c.oid AND NOT k.relispartition AND k.relpersistence <> 't' ORDER BY 1)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE WHEN $1::text[] IS NULL
   THEN c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
