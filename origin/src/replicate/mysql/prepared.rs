@@ -10,8 +10,7 @@ use super::dump::{self, DumpError, Request};
 use super::error::MysqlError;
 use super::event::{self, Query, QueryForm, RowsFormat, kind};
 use super::position::{BinlogPosition, File};
-use super::stream::{DUMMY_TABLE, Stream};
-use super::tables::Known;
+use super::stream::Stream;
 use super::xa::{Group, PREPARED_MAX, Place, Prepare, Xid};
 use crate::replicate::supervise::SourceError;
 use mysql_async::BinlogStream;
@@ -85,15 +84,8 @@ impl Stream<'_> {
             collected.events - 1
         });
         let table_id = event::table_id(body).map_err(|error| self.malformed(error))?;
-        let table = match self.tables.rows_of(table_id) {
-            Some(Known::Read(table, _)) => *table,
-            Some(Known::Ignored) => return Ok(()),
-            None if table_id == DUMMY_TABLE => return Ok(()),
-            None => {
-                return Err(self
-                    .corrupt("rows of a table that was not announced")
-                    .into());
-            }
+        let Some((table, _)) = self.announced(table_id)? else {
+            return Ok(());
         };
         let map = self.tables.map_of(table_id).unwrap_or_default();
         let Some(transaction) = &mut self.transaction else {

@@ -11,7 +11,7 @@ use super::position::{BinlogPosition, File, Identity};
 use super::prepared::{Collected, Kept};
 use super::rows::{self, Skip};
 use super::snapshot::AbortOnDrop;
-use super::tables::{Known, Tables};
+use super::tables::{Known, Layout, Tables};
 use super::wire::Malformed;
 use super::xa::{Group, Undecided};
 use crate::replicate::apply::Applier;
@@ -350,16 +350,25 @@ impl<'c> Stream<'c> {
         Ok(())
     }
 
+    /// The followed table that a number stands for, with its layout; `None` where it is none.
+    pub(super) fn announced(
+        &self,
+        table_id: u64,
+    ) -> Result<Option<(usize, &Arc<Layout>)>, MysqlError> {
+        match self.tables.rows_of(table_id) {
+            Some(Known::Read(table, layout)) => Ok(Some((*table, layout))),
+            Some(Known::Ignored) => Ok(None),
+            None if table_id == DUMMY_TABLE => Ok(None),
+            None => Err(self.corrupt("rows of a table that was not announced")),
+        }
+    }
+
     pub(super) async fn rows(
         &mut self,
         format: event::RowsFormat,
         body: &[u8],
     ) -> Result<(), SourceError> {
-        let start = self.offset;
-        let transaction = self.transaction.get_or_insert_with(|| Transaction {
-            start,
-            ..Transaction::default()
-        });
+        let transaction = self.begun();
         if transaction.xa.is_some() {
             return self.hold(format, body);
         }
@@ -372,16 +381,10 @@ impl<'c> Stream<'c> {
         };
         let Some(done) = done else { return Ok(()) };
         let table_id = event::table_id(body).map_err(|error| self.malformed(error))?;
-        let (table, layout) = match self.tables.rows_of(table_id) {
-            Some(Known::Read(table, layout)) => (*table, Arc::clone(layout)),
-            Some(Known::Ignored) => return Ok(()),
-            None if table_id == DUMMY_TABLE => return Ok(()),
-            None => {
-                return Err(self
-                    .corrupt("rows of a table that was not announced")
-                    .into());
-            }
+        let Some((table, layout)) = self.announced(table_id)? else {
+            return Ok(());
         };
+        let layout = Arc::clone(layout);
         if let Some(transaction) = &mut self.transaction
             && !transaction.touched.contains(&table)
         {
@@ -421,7 +424,7 @@ impl<'c> Stream<'c> {
 }
 
 /// The number of rows events that only end a statement.
-pub(super) const DUMMY_TABLE: u64 = 0x00ff_ffff;
+const DUMMY_TABLE: u64 = 0x00ff_ffff;
 
 /// Ends when the source is told to stop, or nobody is left who could tell it.
 async fn told(stop: &mut watch::Receiver<bool>) {
