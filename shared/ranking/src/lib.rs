@@ -20,12 +20,14 @@ pub mod id;
 mod index;
 #[cfg(test)]
 mod laws;
+mod matrix;
 pub mod merge;
 mod order;
 pub mod query;
 mod rank;
 pub mod score;
 mod select;
+pub mod trees;
 
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
 pub use config::{HotWindow, RankingConfig};
@@ -33,6 +35,7 @@ pub use explain::{Contribution, explain};
 pub use feature::{Feature, schema_hash};
 pub use hot::HotSum;
 pub use id::{id_hash, short_hash};
+pub use matrix::{LANES, Matrix};
 pub use merge::{Merged, Merger};
 pub use query::{Model, Placement, Profile, Query, Ranked, Ranking, Removed, Selection};
 pub use rank::rank;

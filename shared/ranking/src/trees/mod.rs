@@ -1,0 +1,8 @@
+//! Gradient-boosted trees: what they are, and evaluators laid out for speed.
+
+mod ensemble;
+
+pub use ensemble::{
+    CATEGORY_WORDS_MAX, Child, Ensemble, EnsembleError, FEATURES_MAX, LEAVES_MAX, LEAVES_TOTAL_MAX,
+    Library, Link, Node, TREES_MAX, Test, Tree,
+};
