@@ -101,7 +101,8 @@ impl HotConfig {
     }
 }
 
-fn decay(now_ms: i64, event_ms: i64, half_life_minutes: f64) -> f64 {
+/// What is left of a weight after the time between the two.
+pub(crate) fn decay(now_ms: i64, event_ms: i64, half_life_minutes: f64) -> f64 {
     let elapsed_minutes = now_ms.saturating_sub(event_ms) as f64 / MS_PER_MINUTE;
     libm::exp(-core::f64::consts::LN_2 * elapsed_minutes / half_life_minutes)
 }
