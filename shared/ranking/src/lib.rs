@@ -27,6 +27,7 @@ pub mod query;
 mod rank;
 pub mod score;
 mod select;
+mod simd;
 pub mod trees;
 
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
