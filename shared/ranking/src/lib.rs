@@ -30,6 +30,7 @@ pub mod query;
 mod rank;
 pub mod score;
 mod select;
+mod simd;
 pub mod sketch;
 mod terms;
 pub mod trees;

@@ -181,13 +181,21 @@ impl Ensemble {
             Link::Logistic { scale } => scale,
             Link::Identity | Link::Exp => 0.0,
         };
-        if self.base.is_finite() && scale.is_finite() {
+        if self.is_finite(self.base) && scale.is_finite() {
             Ok(())
         } else {
             Err(EnsembleError::NotFinite {
                 tree: 0,
                 what: "the base margin or the link's scale",
             })
+        }
+    }
+
+    /// Whether `number` is finite in the type that the library sums.
+    fn is_finite(&self, number: f64) -> bool {
+        match self.library {
+            Library::LightGbm => number.is_finite(),
+            Library::XgBoost => (number as f32).is_finite(),
         }
     }
 
@@ -204,7 +212,7 @@ impl Ensemble {
         if leaves != nodes + 1 {
             return Err(shape("a tree has one leaf more than nodes"));
         }
-        if !tree.leaves.iter().all(|leaf| leaf.is_finite()) {
+        if !tree.leaves.iter().all(|&leaf| self.is_finite(leaf)) {
             return Err(EnsembleError::NotFinite {
                 tree: index,
                 what: "a leaf",
