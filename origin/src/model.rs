@@ -32,10 +32,11 @@ impl ServingModel {
             version: version.clone(),
             schema_hash: feature::schema_hash(),
             configs: vec![config.clone()],
+            heads: Vec::new(),
         };
         let snapshot = Bytes::from(snapshot.encode());
         Self {
-            model: Model { version },
+            model: Model::formula(&version),
             config: Arc::new(config),
             snapshot,
         }

@@ -52,6 +52,15 @@ impl HotSum {
     }
 }
 
+impl HotSum {
+    /// The score as of `at_ms`, which may be before the newest event: what later decay from
+    /// that time makes right again.
+    #[must_use]
+    pub fn as_of(self, at_ms: i64, half_life_minutes: f64) -> f64 {
+        self.sum * decay(at_ms, self.at_ms, half_life_minutes)
+    }
+}
+
 /// Orders items as their hot scores do at any time: larger is hotter.
 ///
 /// It is the binary logarithm of the score at Unix time 0, `log2(sum) + at / half-life`:
