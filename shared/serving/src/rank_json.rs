@@ -1,7 +1,7 @@
 //! `edgewise rank` and `edge_rank`: JSON in, JSON lines out, so that anyone can check a
 //! formula to the bit.
 //!
-//! Input: `{query, candidates, config?, prior?}`.
+//! Input: `{query, candidates, model?, config?, prior?, as_of_ms?, sketch_scale?}`.
 //!
 //! - `query`: `now_ms` (required); `limit` (1 to 10,000, default: all candidates); `profile`
 //!   (`feed`, `video`; default `feed`); `selection` (`none`: pure score order, `diverse`; default
@@ -18,6 +18,8 @@
 //!   `user_vector` (`{scale, values}`).
 //! - `sketch` of a candidate: 8 integers, -127 to 127, in steps of the input's `sketch_scale`
 //!   (default 1); `as_of_ms`: the time that hot scores are of (default `now_ms`).
+//! - `model`: a model snapshot as URL-safe base64, for configurations that blend its trees; its
+//!   configuration is taken where `config` is absent.
 //! - `config`: a ranking configuration; `prior`: the catalogue's mean watch ratio, 0.5.
 //!
 //! Output: a line `{"id","score","bits","score_rank","position"}` an item; `score` reads back
@@ -35,6 +37,7 @@ use edgewise_ranking::{
     rank as rank_candidates,
 };
 use edgewise_wire::ids::check_id;
+use edgewise_wire::model::ModelSnapshot;
 use serde_json::Value;
 
 use self::asked::Asked;
@@ -78,6 +81,9 @@ pub enum RankInputError {
         /// Candidates there are.
         count: usize,
     },
+    /// The model snapshot is refused.
+    #[error("model: {0}")]
+    Model(String),
     /// The configuration is refused.
     #[error("config: {0}")]
     Config(String),
@@ -106,8 +112,16 @@ pub fn rank(input: &[u8]) -> Result<String> {
     let rows = input.get("candidates").and_then(Value::as_array);
     let rows = rows.ok_or_else(|| field("candidates", "an array of objects"))?;
     let given = |name| input.get(name).filter(|value: &&Value| !value.is_null());
+    let snapshot = match given("model") {
+        None => ModelSnapshot::default(),
+        Some(model) => model
+            .as_str()
+            .map(ModelSnapshot::from_base64)
+            .ok_or_else(|| field("model", "a model snapshot as base64"))?
+            .map_err(|error| RankInputError::Model(error.to_string()))?,
+    };
     let config = match input.get("config") {
-        None | Some(Value::Null) => RankingConfig::default(),
+        None | Some(Value::Null) => snapshot.configs.into_iter().next().unwrap_or_default(),
         Some(config) => RankingConfig::from_json(&config.to_string())
             .map_err(|error| RankInputError::Config(error.to_string()))?,
     };
@@ -130,12 +144,17 @@ pub fn rank(input: &[u8]) -> Result<String> {
     };
     #[allow(clippy::cast_possible_truncation)] // a scale is an f32 by contract
     let candidates = candidates_of(rows, as_of_ms, scale as f32)?;
-    ranked(&query, &candidates, &config, prior)
+    let model = Model {
+        version: String::from("rank"),
+        heads: snapshot.heads,
+    };
+    ranked(&query, &candidates, &model, &config, prior)
 }
 
 fn ranked(
     asked: &Asked<'_>,
     candidates: &Candidates,
+    model: &Model,
     config: &RankingConfig,
     prior: f64,
 ) -> Result<String> {
@@ -186,8 +205,7 @@ fn ranked(
     let now_ms = asked
         .now_ms()
         .ok_or_else(|| field("query.now_ms", "an integer, Unix ms"))?;
-    let model = Model::formula("rank");
-    let ranking = rank_candidates(&query, candidates, &model, config, now_ms, asked.seed()?);
+    let ranking = rank_candidates(&query, candidates, model, config, now_ms, asked.seed()?);
     let mut lines = Json::with_capacity(ranking.items.len() * 112);
     for item in &ranking.items {
         lines.open('{');

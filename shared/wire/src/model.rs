@@ -5,6 +5,8 @@ mod heads;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(doc)]
 use edgewise_ranking::config::BLEND_HEADS_MAX;
 use edgewise_ranking::feature::schema_hash;
@@ -61,6 +63,22 @@ impl ModelSnapshot {
     /// Anything else is refused by name; no bytes panic or reserve more than the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::from_payload(&FORMAT.open(schema_hash(), bytes)?)
+    }
+
+    /// Reads URL-safe base64 without padding of what [`ModelSnapshot::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelSnapshot::decode`]; text that is no base64 is refused as such.
+    pub fn from_base64(text: &str) -> Result<Self, DecodeError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text);
+        Self::decode(&bytes.map_err(|_| DecodeError::OutOfRange("its base64"))?)
+    }
+
+    /// [`ModelSnapshot::encode`] as text, for [`ModelSnapshot::from_base64`].
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.encode())
     }
 
     /// Reads the frame's payload.
