@@ -277,6 +277,15 @@ fn sketch(random: &mut SplitMix) -> [i8; SKETCH_DIMS] {
     })
 }
 
+/// Rows of independent, normally distributed features, row by row.
+#[must_use]
+pub fn normal_rows(rows: usize, columns: usize) -> Vec<f32> {
+    let mut random = SplitMix(7);
+    // The sum of twelve uniform values: near enough for what trees split.
+    let mut normal = || (0..12).map(|_| random.unit()).sum::<f64>() - 6.0;
+    (0..rows * columns).map(|_| normal() as f32).collect()
+}
+
 /// SplitMix64 (Steele, Lea, Flood 2014): the same sequence natively and in WASM.
 struct SplitMix(u64);
 
