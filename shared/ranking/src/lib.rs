@@ -29,6 +29,7 @@ pub mod score;
 mod select;
 mod simd;
 pub mod trees;
+pub mod vectors;
 
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
 pub use config::{HotWindow, RankingConfig};

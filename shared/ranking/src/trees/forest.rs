@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Matrix;
+use crate::vectors::logistic;
 
 use super::ensemble::{Ensemble, EnsembleError, Link};
 use super::naive;
@@ -127,7 +128,7 @@ impl Link {
     pub fn apply(self, sum: f64) -> f64 {
         let prediction = match self {
             Self::Identity => sum,
-            Self::Logistic { scale } => 1.0 / (1.0 + libm::exp(-scale * sum)),
+            Self::Logistic { scale } => logistic(scale * sum),
             Self::Exp => libm::exp(sum),
         };
         // The bits of a NaN that arithmetic makes differ from machine to machine.

@@ -148,8 +148,8 @@ fn add_leaves(chunk: &Chunk, library: Library, fails: &[Lanes; TESTS], sums: &mu
         match chunk.leaves[first..].first_chunk::<SMALL_WORDS>() {
             Some([leaves, ..]) if words == 1 => {
                 let mut bits = alive[0];
-                for lane in 0..ROWS {
-                    bits[lane] = lowest_bit(bits[lane]);
+                for bits in &mut bits {
+                    *bits = lowest_bit(*bits);
                 }
                 for lane in 0..ROWS {
                     sums[lane] += leaves[usize::from(bits[lane]) % BITS];
@@ -248,8 +248,8 @@ fn add_large(
         places[word] = place;
     }
     let mut bits = alive[0];
-    for lane in 0..ROWS {
-        bits[lane] = lowest_bit(bits[lane]);
+    for bits in &mut bits {
+        *bits = lowest_bit(*bits);
     }
     for lane in 0..ROWS {
         let word = &leaves[usize::from(places[0][lane])];
