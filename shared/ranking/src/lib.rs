@@ -34,6 +34,7 @@ mod simd;
 pub mod sketch;
 mod terms;
 pub mod trees;
+pub mod vectors;
 
 pub use blend::{Head, Scoring};
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
