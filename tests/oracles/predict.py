@@ -35,7 +35,7 @@ class Data:
 
     def __init__(self, rng, infinities):
         self.rng = rng
-        self.rows = int(rng.choice([20, 60, 200, 500]))
+        self.rows = int(rng.choice([20, 60, 200, 500, 1500], p=[0.2, 0.3, 0.3, 0.17, 0.03]))
         self.features = int(rng.integers(1, 12))
         self.categorical = []
         self.x = np.empty((self.rows, self.features), dtype=np.float32)
@@ -131,7 +131,7 @@ def lightgbm_model(lgb, folder, seed, rng):
         "boosting": boosting,
         "num_leaves": int(rng.choice([2, 3, 8, 31, 64, 255])),
         "max_depth": int(rng.choice([-1, -1, 2, 6])),
-        "min_data_in_leaf": int(rng.choice([1, 1, 5, 1000])),
+        "min_data_in_leaf": int(rng.choice([1, 1, 1, 1, 1, 5, 5, 3000])),
         "min_sum_hessian_in_leaf": 0.0 if rng.random() < 0.5 else 1e-3,
         "learning_rate": float(rng.choice([0.01, 0.1, 0.7])),
         "use_missing": bool(rng.random() < 0.8),
@@ -200,10 +200,10 @@ def xgboost(folder, seed):
     params = {
         "objective": objective,
         "tree_method": method,
-        "max_depth": int(rng.choice([0, 1, 3, 6])),
+        "max_depth": int(rng.choice([0, 0, 1, 3, 6])),
         "max_leaves": int(rng.choice([0, 2, 31, 255])),
         "eta": float(rng.choice([0.01, 0.3, 1.0])),
-        "min_child_weight": float(rng.choice([0.0, 1.0, 1e6])),
+        "min_child_weight": float(rng.choice([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1e6])),
         "gamma": float(rng.choice([0.0, 0.0, 0.5])),
         "reg_lambda": float(rng.choice([0.0, 1.0])),
         "max_cat_to_onehot": int(rng.choice([1, 4, 100])),
