@@ -170,7 +170,7 @@ function start(request, body) {
   let header = `${request.method}\n${path}\n${Date.now()}\n`;
   header += `${crypto.randomUUID().replaceAll("-", "")}\n`;
   header += `${headers.get("cf-connecting-ip") ?? ""}\n`;
-  header += `${line(geo.country)}\n${line(geo.region)}\n${line(geo.timezone)}`;
+  header += `${line(geo.country)}\n${line(geo.region)}\n${line(zone(path, geo.timezone))}`;
   for (const name of REQUEST_HEADERS) {
     const value = headers.get(name);
     if (value !== null) header += `\n${name}: ${value}`;
@@ -182,6 +182,43 @@ function start(request, body) {
   view(input).setUint32(0, written, true);
   if (body) input.set(body, 4 + written);
   return read(edge.edge_start(4 + written + bodyLength));
+}
+
+/** Offsets of time zones from UTC, minutes; they change with the season. */
+const offsets = new Map();
+const OFFSET_LIFETIME_MS = 15 * 60_000;
+const OFFSETS_MAX = 600;
+
+/** The zone of the request, `NAME;OFFSET`: the name asked for, else where it comes from. */
+function zone(path, located) {
+  const asked = /[?&]tz=([A-Za-z][A-Za-z0-9_%/+-]*)/.exec(path);
+  let name = located;
+  try {
+    if (asked !== null) name = decodeURIComponent(asked[1]);
+  } catch {
+    // Not a name: the host's stands.
+  }
+  if (!name) return "";
+  const now = Date.now();
+  let known = offsets.get(name);
+  if (known === undefined || known.until < now) {
+    known = { minutes: utcOffset(name, now), until: now + OFFSET_LIFETIME_MS };
+    if (offsets.size >= OFFSETS_MAX) offsets.clear();
+    offsets.set(name, known);
+  }
+  return `${name};${known.minutes}`;
+}
+
+/** Minutes east of UTC; 0 for a name that is no zone. */
+function utcOffset(name, now) {
+  try {
+    const format = new Intl.DateTimeFormat("en-US", { timeZone: name, timeZoneName: "longOffset" });
+    const text = format.formatToParts(now).find((part) => part.type === "timeZoneName").value;
+    const [, sign, hours, minutes] = /GMT([+-])(\d+):(\d+)/.exec(text) ?? [];
+    return sign === undefined ? 0 : Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes));
+  } catch {
+    return 0;
+  }
 }
 
 function resume(handle, effects, results) {

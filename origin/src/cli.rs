@@ -158,6 +158,9 @@ pub struct RankArgs {
     /// Path of edge.wasm (default: EDGEWISE_WASM, else beside the binary, else target/edge/edge.wasm).
     #[arg(long, value_name = "PATH")]
     pub wasm: Option<PathBuf>,
+    /// Model file of LightGBM or XGBoost for a head of the configuration's blend (repeated).
+    #[arg(long, value_name = "OBJECTIVE=PATH")]
+    pub head: Vec<String>,
     /// JSON `{query, candidates, config?, prior?}`; `-` or nothing reads standard input.
     pub file: Option<PathBuf>,
 }
@@ -218,6 +221,7 @@ pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
 
 fn run_rank(args: &RankArgs) -> anyhow::Result<()> {
     let input = read_input(args.file.as_deref())?;
+    let input = rank::with_heads(input, &args.head)?;
     let output = match args.engine {
         Engine::Native => rank::native(&input)?,
         Engine::Wasm => rank::wasm(&input, args.wasm.as_deref())?,

@@ -8,7 +8,10 @@ mod validate;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use edgewise_ranking::RankingConfig;
+use edgewise_ranking::feature::index_of;
+use edgewise_ranking::trees::Forest;
+use edgewise_ranking::{Head, RankingConfig};
+use edgewise_wire::import::import;
 use serde::Deserialize;
 
 pub use self::sections::{
@@ -52,6 +55,16 @@ pub enum ConfigError {
         given: String,
         /// The allowed range, in words.
         allowed: &'static str,
+    },
+    /// A model file is refused.
+    #[error("the model `{path}` of ranking.heads.{name} is refused: {reason}")]
+    Model {
+        /// The objective.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The ranking configuration is not valid.
     #[error(
@@ -164,6 +177,16 @@ impl Config {
         })
     }
 
+    /// The trees that the configuration's blend names, by objective.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or is not a model that edges can rank with.
+    pub fn heads(&self) -> Result<Vec<Head>, ConfigError> {
+        let heads = self.ranking.heads.iter();
+        heads.map(|(name, path)| head(name, path)).collect()
+    }
+
     /// The ranking configuration that serves: the file's, else the seed's.
     ///
     /// # Errors
@@ -183,4 +206,28 @@ impl Config {
             reason: error.to_string(),
         })
     }
+}
+
+/// Reads a model file whose features are named as in the feature table.
+///
+/// # Errors
+///
+/// It cannot be read, or is not a model that edges can rank with.
+pub fn head(name: &str, path: &Path) -> Result<Head, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+        what: "model",
+        path: path.to_owned(),
+        source,
+    })?;
+    let refused = |reason: String| ConfigError::Model {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        reason,
+    };
+    let imported = import(&bytes, &index_of).map_err(|error| refused(error.to_string()))?;
+    let forest = Forest::new(imported.ensemble).map_err(|error| refused(error.to_string()))?;
+    Ok(Head {
+        name: name.to_owned(),
+        forest,
+    })
 }

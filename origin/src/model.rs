@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use edgewise_ranking::{Model, RankingConfig, feature, id_hash};
+use edgewise_ranking::config::{FORMULA, VECTORS};
+use edgewise_ranking::{Head, Model, RankingConfig, feature, id_hash};
+use edgewise_wire::decode::DecodeError;
 use edgewise_wire::model::ModelSnapshot;
 use edgewise_wire::overlay::ModelPointer;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The model that serves; immutable while the process runs.
 #[derive(Clone, Debug)]
@@ -19,11 +22,23 @@ pub struct ServingModel {
 }
 
 impl ServingModel {
-    /// The formula with this configuration. The version is the same for the same
-    /// configuration in every process: `formula-1` is the seed's.
-    #[must_use]
-    pub fn new(config: RankingConfig) -> Self {
-        let version = if config == RankingConfig::default() {
+    /// This configuration with these trees. The version is the same for the same
+    /// configuration and trees in every process: `formula-1` is the seed's.
+    ///
+    /// # Errors
+    ///
+    /// The snapshot is more than edges take.
+    pub fn new(config: RankingConfig, heads: Vec<Head>) -> Result<Self, DecodeError> {
+        let version = if !heads.is_empty() {
+            // Of what the trees are, not of where their files lie.
+            let unnamed = ModelSnapshot {
+                version: String::new(),
+                schema_hash: feature::schema_hash(),
+                configs: vec![config.clone()],
+                heads: heads.clone(),
+            };
+            format!("trees-{:016x}", xxh3_64(&unnamed.encode()))
+        } else if config == RankingConfig::default() {
             "formula-1".to_owned()
         } else {
             format!("formula-{:016x}", id_hash(&config.to_json()))
@@ -32,13 +47,24 @@ impl ServingModel {
             version: version.clone(),
             schema_hash: feature::schema_hash(),
             configs: vec![config.clone()],
+            heads: heads.clone(),
         };
         let snapshot = Bytes::from(snapshot.encode());
-        Self {
-            model: Model { version },
+        ModelSnapshot::decode(&snapshot)?;
+        Ok(Self {
+            model: Model { version, heads },
             config: Arc::new(config),
             snapshot,
-        }
+        })
+    }
+
+    /// Heads that the configuration's blend names and the model lacks.
+    pub fn missing_heads(&self) -> impl Iterator<Item = &str> {
+        let blend = self.config.blend.iter().map(|head| head.name.as_str());
+        blend.filter(|&name| {
+            ![FORMULA, VECTORS].contains(&name)
+                && !self.model.heads.iter().any(|head| head.name == name)
+        })
     }
 
     /// The pointer that the overlay carries.

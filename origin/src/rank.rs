@@ -1,8 +1,41 @@
 //! `edgewise rank`: candidates given as JSON, ranked natively or by `edge.wasm`, so that anyone
 //! can check a formula to the bit.
 
+use std::path::Path;
+
+use anyhow::Context;
+use edgewise_ranking::feature::schema_hash;
+use edgewise_wire::model::ModelSnapshot;
+
 /// Largest input, bytes.
 pub const MAX_INPUT_BYTES: u64 = 64 << 20;
+
+/// The input with the trees of `heads` (`OBJECTIVE=PATH`) as its model.
+///
+/// # Errors
+///
+/// An argument is not of that form, a file is no model, or the input is no JSON object.
+pub fn with_heads(input: Vec<u8>, heads: &[String]) -> anyhow::Result<Vec<u8>> {
+    if heads.is_empty() {
+        return Ok(input);
+    }
+    let read = |argument: &String| {
+        let (name, path) = argument
+            .split_once('=')
+            .with_context(|| format!("--head {argument} is not OBJECTIVE=PATH"))?;
+        Ok(crate::config::head(name, Path::new(path))?)
+    };
+    let heads = heads.iter().map(read).collect::<anyhow::Result<_>>()?;
+    let snapshot = ModelSnapshot {
+        schema_hash: schema_hash(),
+        heads,
+        ..ModelSnapshot::default()
+    };
+    let mut input: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&input).context("the input is no JSON object; correct the input")?;
+    input.insert("model".to_owned(), snapshot.to_base64().into());
+    Ok(serde_json::to_vec(&input)?)
+}
 
 /// Ranks with this binary's own code.
 ///

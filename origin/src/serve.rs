@@ -80,7 +80,14 @@ pub(crate) const WRITER_STOPPED: &str = "the store takes no more writes; see tha
 /// says which.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::metrics_handle();
-    let model = ServingModel::new(config.ranking_config()?);
+    let model = ServingModel::new(config.ranking_config()?, config.heads()?)
+        .context("the model is more than edges take; train a smaller one")?;
+    for head in model.missing_heads() {
+        warn!(
+            head,
+            "the blend names a head that ranking.heads lacks: the formula ranks alone"
+        );
+    }
     let clock = config.domain_clock()?;
     let data = &config.serve.data;
     let mapping = config.mapping()?;
@@ -333,7 +340,8 @@ mod tests {
         let disk = Arc::clone(&store);
         let (loaded, writer) = tokio::sync::oneshot::channel();
         let load = move || {
-            let model = ServingModel::new(RankingConfig::default());
+            let model =
+                ServingModel::new(RankingConfig::default(), Vec::new()).expect("the formula");
             let keys = Keys::from_secret("t1", &[7; 32]).unwrap();
             let origin = Origin::load(store, Clock::manual(NOW_MS), model, keys)?;
             let _ = loaded.send(origin.writer.clone());

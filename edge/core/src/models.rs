@@ -30,9 +30,7 @@ pub(crate) struct Models {
 impl Default for Models {
     fn default() -> Self {
         let config = RankingConfig::default();
-        let model = Model {
-            version: SEED_VERSION.into(),
-        };
+        let model = Model::formula(SEED_VERSION);
         Self {
             seed: Served { model, config },
             known: Vec::new(),
@@ -76,8 +74,9 @@ impl Models {
     }
 
     /// Keeps a loaded model; the oldest goes.
-    pub(crate) fn insert(&mut self, version: String, config: RankingConfig) {
-        self.known.retain(|served| served.model.version != version);
+    pub(crate) fn insert(&mut self, model: Model, config: RankingConfig) {
+        let version = &model.version;
+        self.known.retain(|served| served.model.version != *version);
         if self.known.len() >= MODELS_MAX {
             let stable = &self.stable;
             let oldest = self
@@ -86,10 +85,7 @@ impl Models {
                 .position(|served| served.model.version != *stable);
             self.known.remove(oldest.unwrap_or(0));
         }
-        self.known.push(Served {
-            model: Model { version },
-            config,
-        });
+        self.known.push(Served { model, config });
     }
 
     /// The model of this user: the canary's for its share of users, else the stable one.
@@ -125,7 +121,7 @@ mod tests {
         models.follow(&pointer("m2"));
         assert_eq!(models.missing(&pointer("m2")), Some("m2"));
         assert_eq!(models.serving(None, None).model.version, seed);
-        models.insert("m2".into(), RankingConfig::default());
+        models.insert(Model::formula("m2"), RankingConfig::default());
         models.follow(&pointer("m2"));
         assert_eq!(models.serving(None, None).model.version, "m2");
         assert_eq!(models.missing(&pointer("m2")), None);
@@ -140,7 +136,7 @@ mod tests {
     #[test]
     fn the_canary_takes_its_share() {
         let mut models = Models::default();
-        models.insert("c".into(), RankingConfig::default());
+        models.insert(Model::formula("c"), RankingConfig::default());
         let pointer = ModelPointer {
             canary: Some("c".into()),
             canary_permille: 100,
@@ -157,7 +153,10 @@ mod tests {
     fn models_are_bounded() {
         let mut models = Models::default();
         for index in 0..20 {
-            models.insert(alloc::format!("{index}"), RankingConfig::default());
+            models.insert(
+                Model::formula(&alloc::format!("{index}")),
+                RankingConfig::default(),
+            );
         }
         assert_eq!(models.known.len(), MODELS_MAX);
     }

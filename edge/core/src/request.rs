@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub region: &'a str,
     /// IANA time zone; empty where unknown.
     pub timezone: &'a str,
+    /// The zone's offset from UTC at this moment, minutes; 0 where unknown.
+    pub utc_offset_minutes: i32,
     /// Headers, `name: value` lines.
     pub headers: &'a str,
 }
@@ -51,7 +53,8 @@ impl<'a> Request<'a> {
         let target = line();
         let wall_ms = line().trim().parse::<u64>().ok()?;
         let random = parse_hex16(line().trim())?;
-        let (client_ip, country, region, timezone) = (line(), line(), line(), line());
+        let (client_ip, country, region, zone) = (line(), line(), line(), line());
+        let (timezone, offset) = zone.split_once(';').unwrap_or((zone, ""));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if method.is_empty() || !path.starts_with('/') {
             return None;
@@ -66,6 +69,7 @@ impl<'a> Request<'a> {
             country,
             region,
             timezone,
+            utc_offset_minutes: offset.parse().unwrap_or(0),
             headers: rest,
         })
     }
@@ -87,7 +91,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "GET\n/api/v1/feed?limit=3\n1700000000000\n\
-        000102030405060708090a0b0c0d0e0f\n10.0.0.1\nCH\nZH\nEurope/Zurich\n\
+        000102030405060708090a0b0c0d0e0f\n10.0.0.1\nCH\nZH\nEurope/Zurich;60\n\
         authorization: Bearer x\nOrigin: https://a.example";
 
     #[test]
@@ -98,6 +102,7 @@ mod tests {
         assert_eq!(request.wall_ms, 1_700_000_000_000);
         assert_eq!(request.random[15], 15);
         assert_eq!((request.country, request.timezone), ("CH", "Europe/Zurich"));
+        assert_eq!(request.utc_offset_minutes, 60);
         assert_eq!(request.header("Authorization"), Some("Bearer x"));
         assert_eq!(request.header("origin"), Some("https://a.example"));
         assert_eq!(request.header("traceparent"), None);

@@ -121,7 +121,7 @@ fn begin(
             let subject = subject(state)?;
             let user = identity::agree(subject.as_deref(), params.user.as_deref(), &state.config)?;
             limit(state, request, subject.as_deref())?;
-            let feed = Feed::new(params, user, request.country, &state.config, wall_ms)?;
+            let feed = Feed::new(params, user, request, &state.config)?;
             Route::Feed(feed)
         }
         Path::Suggested => {

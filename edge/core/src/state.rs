@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_cache::Freshness;
-use edgewise_ranking::{feature, id_hash};
+use edgewise_ranking::{Model, feature, id_hash};
 use edgewise_serving::Prepared;
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::HotList;
@@ -178,15 +178,19 @@ impl State {
     }
 
     fn absorb_model(&mut self, version: &str, body: &[u8]) -> bool {
-        let snapshot = ModelSnapshot::decode(body)
-            .ok()
-            .filter(|found| found.version == version && found.schema_hash == feature::schema_hash())
-            .and_then(|found| found.configs.into_iter().next());
-        let Some(config) = snapshot else {
+        let snapshot = ModelSnapshot::decode(body).ok().filter(|found| {
+            found.version == version && found.schema_hash == feature::schema_hash()
+        });
+        let served = snapshot.and_then(|found| {
+            let config = found.configs.into_iter().next()?;
+            let (version, heads) = (found.version, found.heads);
+            Some((Model { version, heads }, config))
+        });
+        let Some((model, config)) = served else {
             self.stats.models_refused += 1;
             return false;
         };
-        self.models.insert(version.into(), config);
+        self.models.insert(model, config);
         self.follow_model();
         true
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use edgewise_ranking::merge::Merger;
 use edgewise_ranking::{Feature, NewCandidate, RankingConfig, Sources};
-use edgewise_serving::counted_features;
+use edgewise_serving::{counted_features, duration_s, hot_features};
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::limits::{FOLLOWS_MAX, HIDDEN_AUTHORS_MAX, REMOVED_ITEMS_MAX};
 
@@ -128,7 +128,7 @@ impl Builder {
             (Sources::SIMILAR, context.similar(nearest)),
             (Sources::EXPLORE, context.explore(|_| true)),
         ];
-        let mut bundle = self.bundle(&named, facts, position, wall_ms);
+        let mut bundle = self.bundle(&named, &context, position, wall_ms);
         bundle.user = Some(user.to_owned());
         bundle.follows = short_hashes(&facts.follows);
         bundle.hidden_authors = facts.hidden_authors.clone();
@@ -167,20 +167,21 @@ impl Builder {
                 context.explore(|entry| segment.holds(entry)),
             ),
         ];
-        self.bundle(&named, &nobody, position, wall_ms)
+        self.bundle(&named, &context, position, wall_ms)
     }
 
     fn bundle(
         &self,
         named: &[(Sources, Vec<Named>)],
-        facts: &UserFacts,
+        context: &Context<'_>,
         position: u64,
         wall_ms: i64,
     ) -> Bundle {
         let mut merger = Merger::new(self.config.sources.merged_cap as usize);
+        merger.describe(context.domain_ms, 0.0);
         let mut tags = Vec::new();
         for (source, items) in named {
-            for item in items {
+            for (rank, item) in items.iter().enumerate() {
                 let entry = &item.entry;
                 tags.clear();
                 tags.extend(entry.facts.tags.iter().map(String::as_str));
@@ -193,7 +194,8 @@ impl Builder {
                     language: entry.facts.language.as_deref(),
                     region: entry.facts.region.as_deref(),
                     tags: &tags,
-                    features: features(entry, facts, item.similarity),
+                    features: features(context, item, rank),
+                    ..NewCandidate::default()
                 });
             }
         }
@@ -220,12 +222,27 @@ impl Builder {
     }
 }
 
-/// The features of an item for this user.
-fn features(
-    entry: &Entry,
-    user: &UserFacts,
-    similarity: Option<f32>,
-) -> [Option<f32>; Feature::COUNT] {
+/// The features of an item that a source named as its `rank`th, from 0.
+fn features(context: &Context<'_>, item: &Named, rank: usize) -> [Option<f32>; Feature::COUNT] {
+    let entry = &item.entry;
+    let mut features = scored_features(entry, context.user);
+    let hot = hot_features(&entry.hot, context.domain_ms, &context.config.hot);
+    for (feature, value) in hot {
+        features[feature as usize] = value;
+    }
+    let [region, language] = context.shared.popularity(entry, context.config);
+    features[Feature::RegionPopularity as usize] = Some(region);
+    features[Feature::LanguagePopularity as usize] = Some(language);
+    if entry.facts.duration_ms > 0 {
+        features[Feature::Duration as usize] = Some(duration_s(entry.facts.duration_ms));
+    }
+    features[Feature::SourcePosition as usize] = Some((rank + 1) as f32);
+    features[Feature::Similarity as usize] = item.similarity;
+    features
+}
+
+/// The features that the formula reads.
+fn scored_features(entry: &Entry, user: &UserFacts) -> [Option<f32>; Feature::COUNT] {
     let mut features = [None; Feature::COUNT];
     for (feature, value) in counted_features(&entry.counters) {
         features[feature as usize] = Some(value);
@@ -236,7 +253,6 @@ fn features(
         .copied()
         .unwrap_or(0);
     features[Feature::Interactions as usize] = Some(interactions as f32);
-    features[Feature::Similarity as usize] = similarity;
     features
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use edgewise_ranking::{Candidates, NewCandidate, Profile, RankingConfig, Sources, score};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::features;
 use super::pools::{Shared, keep_best};
+use super::scored_features;
 use super::user::UserFacts;
 use crate::catalogue::{Catalogue, Entry, newest_first};
 
@@ -171,7 +171,7 @@ impl Context<'_> {
                 created_at_ms: entry.facts.created_at_ms,
                 sources: Sources::FOLLOW,
                 kind: entry.facts.kind,
-                features: features(entry, self.user, None),
+                features: scored_features(entry, self.user),
                 ..NewCandidate::default()
             });
         }

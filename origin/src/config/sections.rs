@@ -1,5 +1,6 @@
 //! The sections of the configuration, with their defaults.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -115,6 +116,9 @@ pub struct AuthConfig {
 pub struct RankingSection {
     /// JSON file with a ranking configuration; absent = the seed configuration.
     pub config: Option<PathBuf>,
+    /// Model files of LightGBM or XGBoost by the objective that the configuration's blend
+    /// names.
+    pub heads: BTreeMap<String, PathBuf>,
 }
 
 /// Section `log`.

@@ -109,6 +109,8 @@ fn page(origin: &Origin, asked: &Asked) -> Result<Answered, Failure> {
         domain_ms,
         request_id: asked.request_id,
         rung,
+        region: None,
+        utc_offset_minutes: 0,
     };
     let mut answered = Answered {
         outcome: serving::answer(&mut cached.prepared(), &input),

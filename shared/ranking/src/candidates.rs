@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::feature::Feature;
 use crate::id::id_hash;
+use crate::sketch::{SKETCH_DIMS, Sketches};
 
 /// Which sources named a candidate: a bit set over F1 to F5.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -175,7 +176,12 @@ pub struct Candidates {
     /// One column a feature, indexed by [`Feature`] as usize.
     pub columns: [Vec<f32>; Feature::COUNT],
     /// Row to the set of features that were given: bit `1 << feature`.
-    pub present: Vec<u16>,
+    pub present: Vec<u32>,
+    /// Domain time that the hot scores among the features are of, Unix ms. One of the
+    /// future counts as now.
+    pub as_of_ms: i64,
+    /// Short vectors of the items.
+    pub sketch: Sketches,
 }
 
 /// A row to append to [`Candidates`].
@@ -199,6 +205,8 @@ pub struct NewCandidate<'a> {
     pub tags: &'a [&'a str],
     /// Feature values; `None` is absent.
     pub features: [Option<f32>; Feature::COUNT],
+    /// The item's vector in the scale of [`Candidates::sketch`]; all 0 is none.
+    pub sketch: [i8; SKETCH_DIMS],
 }
 
 /// A row's places in the tables of authors and labels.
@@ -270,10 +278,16 @@ impl Candidates {
         let mut present = 0;
         for feature in Feature::ALL {
             let value = row.features[feature as usize];
-            present |= u16::from(value.is_some()) << feature as u16;
+            present |= u32::from(value.is_some()) << feature as u32;
             self.columns[feature as usize].push(value.unwrap_or(0.0));
         }
         self.present.push(present);
+        // Sets without vectors have no column of them.
+        let sketches = &mut self.sketch.values;
+        if !sketches.is_empty() || row.sketch != [0; SKETCH_DIMS] {
+            sketches.resize(self.ids.len() - 1, [0; SKETCH_DIMS]);
+            sketches.push(row.sketch);
+        }
     }
 
     /// The index of `label`, appended where it is new; [`NO_LABEL`] where the table is full.
@@ -304,9 +318,28 @@ impl Candidates {
         let given = self
             .present
             .get(row)
-            .is_some_and(|bits| bits >> feature as u16 & 1 == 1);
+            .is_some_and(|bits| bits >> feature as u32 & 1 == 1);
         given
             .then(|| self.columns[feature as usize].get(row).copied())
             .flatten()
+    }
+
+    /// The row's value of `feature` as ranking reads it, and whether it was a bad number:
+    /// the default where it is absent, not finite or out of range, or where items of that
+    /// kind do not have it.
+    #[inline]
+    pub(crate) fn checked(&self, row: usize, feature: Feature) -> (f32, bool) {
+        let spec = feature.spec();
+        let given = self.present.get(row).copied().unwrap_or(0) >> feature as u32 & 1 == 1;
+        let kind = self.kind.get(row).copied().unwrap_or_default();
+        if !given || spec.kinds >> kind as u8 & 1 == 0 {
+            return (spec.default, false);
+        }
+        match self.columns[feature as usize].get(row).copied() {
+            // NaN is in no range; -0.0 is 0.
+            Some(value) if value >= spec.min && value <= spec.max => (value + 0.0, false),
+            Some(_) => (spec.default, true),
+            None => (spec.default, false),
+        }
     }
 }

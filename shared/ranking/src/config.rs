@@ -1,12 +1,15 @@
 //! Ranking configurations: every weight, half-life, cap and window by name and version.
 
+mod blend;
 mod fields;
 mod json;
 #[cfg(test)]
 mod tests;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
+pub use self::blend::{BLEND_HEADS_MAX, BlendHead, FORMULA, Normalise, VECTORS};
 pub use self::json::ConfigError;
 
 /// The cursor carries the authors of so many positions across pages, less one.
@@ -44,6 +47,8 @@ pub struct RankingConfig {
     pub feed: [FeedWeights; 4],
     /// Weights of the `video` profile, by item kind.
     pub video: [VideoWeights; 4],
+    /// Heads whose weighted sum scores; empty: the profile's formula alone.
+    pub blend: Vec<BlendHead>,
     /// Decay of freshness per hour of age.
     pub freshness_decay_per_hour: f64,
     /// Weight of the prior in `completion`, in views.
@@ -91,6 +96,8 @@ pub struct SelectionConfig {
     pub author_window: u32,
     /// Lambda of maximal marginal relevance, 0..=1.
     pub variety_lambda: f64,
+    /// Share of the vectors in similarity, 0..=1: the rest is that of the tags.
+    pub variety_vectors: f64,
     /// Variety moves an item at most this many positions.
     pub variety_displacement: u32,
     /// Every n-th position is an explore slot; 0 is none.
@@ -207,12 +214,14 @@ impl Default for RankingConfig {
                 affinity: 0.15,
                 deep: 0.05,
             }; 4],
+            blend: Vec::new(),
             freshness_decay_per_hour: 0.10,
             completion_prior_views: 10.0,
             selection: SelectionConfig {
                 author_max: 2,
                 author_window: 20,
                 variety_lambda: 0.85,
+                variety_vectors: 0.0,
                 variety_displacement: 10,
                 explore_every: 10,
             },

@@ -4,37 +4,26 @@ use alloc::vec::Vec;
 
 use crate::candidates::{Candidates, NO_LABEL};
 use crate::index::HashIndex;
-use crate::order::Entry;
 use crate::query::{Query, Removed};
-use crate::score::Scorer;
 
-/// Candidates that survived the removal rules, scored.
+/// Candidates that survived the removal rules.
 pub(crate) struct Eligible {
-    pub(crate) entries: Vec<Entry>,
+    /// Their rows, ascending.
+    pub(crate) rows: Vec<u32>,
     pub(crate) removed: Removed,
-    pub(crate) degradations: u32,
 }
 
-/// Applies the rules in the order of [`Removed`]'s fields, and scores what is left.
-pub(crate) fn eligible(
-    query: &Query<'_>,
-    candidates: &Candidates,
-    scorer: &Scorer<'_>,
-) -> Eligible {
+/// Applies the rules in the order of [`Removed`]'s fields.
+pub(crate) fn eligible(query: &Query<'_>, candidates: &Candidates) -> Eligible {
     let authors = author_rules(query, candidates);
     let items = ItemRule::new(query.removed_items);
     let filter = Filter::new(query, candidates);
     let mut seen = HashIndex::with_capacity(candidates.len());
-    let mut entries = Vec::with_capacity(candidates.len());
+    let mut rows = Vec::with_capacity(candidates.len());
     let mut removed = Removed::default();
-    let mut degradations = u32::from(scorer.prior_degraded);
     for row in 0..candidates.len() {
         let id = candidates.id_hashes.get(row).copied().unwrap_or(0);
-        let author = candidates
-            .author
-            .get(row)
-            .map_or(usize::MAX, |&author| author as usize);
-        let author = author.min(candidates.authors.len());
+        let author = author_of(candidates, row) as usize;
         let rule = authors.get(author).copied().unwrap_or(AuthorRule::Keep);
         if rule == AuthorRule::Own {
             removed.own += 1;
@@ -50,16 +39,17 @@ pub(crate) fn eligible(
             removed.repeated += 1;
         } else {
             seen.insert(id);
-            let terms = scorer.terms(row);
-            degradations = degradations.saturating_add(terms.degradations);
-            entries.push(Entry::new(terms.score(), row as u32, author as u32));
+            rows.push(row as u32);
         }
     }
-    Eligible {
-        entries,
-        removed,
-        degradations,
-    }
+    Eligible { rows, removed }
+}
+
+/// Index of the row's author, clamped to the author table's length.
+#[inline]
+pub(crate) fn author_of(candidates: &Candidates, row: usize) -> u32 {
+    let author = candidates.author.get(row).copied().unwrap_or(u32::MAX);
+    author.min(candidates.authors.len() as u32)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,17 +2,19 @@
 
 use alloc::vec::Vec;
 
+use crate::blend::{Scoring, contribution, values_of_row};
 use crate::candidates::Candidates;
 use crate::config::RankingConfig;
-use crate::query::Profile;
+use crate::query::{Model, Query};
 use crate::score::{Scorer, term_names};
 
 /// One term of a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contribution {
-    /// The term: `freshness engagement affinity completion deep`.
-    pub name: &'static str,
-    /// Its value at the request's time.
+pub struct Contribution<'a> {
+    /// The formula's term (`freshness engagement affinity completion deep`) or the blend's
+    /// head.
+    pub name: &'a str,
+    /// Its value at the request's time; of a head, on the blend's scale.
     pub value: f64,
     /// Its weight in the configuration, for the item's kind.
     pub weight: f64,
@@ -20,36 +22,67 @@ pub struct Contribution {
     pub contribution: f64,
 }
 
-/// The terms of a row's score in the order they are summed.
+/// The terms of a row's score in the order they are summed. `scoring` is what the ranking
+/// of the same arguments said of itself.
 ///
-/// The contributions, summed left to right, are the score of [`crate::score()`] bit by
-/// bit. Where a score sank, every contribution is `-inf`: no single term is to blame.
+/// The contributions, summed left to right, are the row's score of that ranking bit by bit.
+/// Where a score sank, every contribution is `-inf`: no single term is to blame.
 #[must_use]
-pub fn explain(
-    profile: Profile,
+pub fn explain<'a>(
+    query: &Query<'_>,
     candidates: &Candidates,
     row: usize,
-    config: &RankingConfig,
-    prior: f64,
+    model: &Model,
+    config: &'a RankingConfig,
     now_ms: i64,
-) -> Vec<Contribution> {
-    let terms = Scorer::new(profile, candidates, config, prior, now_ms).terms(row);
-    let sank = !terms.score().is_finite();
-    let contribution = |term| {
-        if sank {
-            f64::NEG_INFINITY
-        } else {
-            terms.contribution(term)
+    scoring: &Scoring,
+) -> Vec<Contribution<'a>> {
+    let scorer = Scorer::new(
+        query.profile,
+        candidates,
+        config,
+        query.completion_prior,
+        now_ms,
+        &query.context,
+    );
+    let mut terms = match scoring {
+        Scoring::Blend { scales } => {
+            let kind = scorer.kind(row);
+            let values = values_of_row(model, &scorer, u32::try_from(row).unwrap_or(u32::MAX));
+            let values = values
+                .iter()
+                .zip(scales)
+                .map(|(&value, scale)| scale.of(value));
+            let heads = config.blend.iter().zip(values);
+            heads
+                .map(|(head, value)| Contribution {
+                    name: &head.name,
+                    value,
+                    weight: head.weights[kind as usize],
+                    contribution: contribution(head, kind, value),
+                })
+                .collect()
         }
+        Scoring::Formula | Scoring::Fallback { .. } => formula(query, &scorer, row),
     };
-    term_names(profile)
-        .iter()
-        .enumerate()
+    let score: f64 = terms.iter().fold(0.0, |sum, term| sum + term.contribution);
+    if !score.is_finite() {
+        for term in &mut terms {
+            term.contribution = f64::NEG_INFINITY;
+        }
+    }
+    terms
+}
+
+fn formula<'a>(query: &Query<'_>, scorer: &Scorer<'_>, row: usize) -> Vec<Contribution<'a>> {
+    let terms = scorer.terms(row);
+    let names = term_names(query.profile).iter().enumerate();
+    names
         .map(|(term, &name)| Contribution {
             name,
             value: terms.values[term],
             weight: terms.weights[term],
-            contribution: contribution(term),
+            contribution: terms.contribution(term),
         })
         .collect()
 }

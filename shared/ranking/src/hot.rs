@@ -52,6 +52,15 @@ impl HotSum {
     }
 }
 
+impl HotSum {
+    /// The score as of `at_ms`, which may be before the newest event: what later decay from
+    /// that time makes right again.
+    #[must_use]
+    pub fn as_of(self, at_ms: i64, half_life_minutes: f64) -> f64 {
+        self.sum * decay(at_ms, self.at_ms, half_life_minutes)
+    }
+}
+
 /// Orders items as their hot scores do at any time: larger is hotter.
 ///
 /// It is the binary logarithm of the score at Unix time 0, `log2(sum) + at / half-life`:
@@ -101,7 +110,8 @@ impl HotConfig {
     }
 }
 
-fn decay(now_ms: i64, event_ms: i64, half_life_minutes: f64) -> f64 {
+/// What is left of a weight after the time between the two.
+pub(crate) fn decay(now_ms: i64, event_ms: i64, half_life_minutes: f64) -> f64 {
     let elapsed_minutes = now_ms.saturating_sub(event_ms) as f64 / MS_PER_MINUTE;
     libm::exp(-core::f64::consts::LN_2 * elapsed_minutes / half_life_minutes)
 }

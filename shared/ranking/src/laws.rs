@@ -6,11 +6,14 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
+use crate::blend::Head;
 use crate::candidates::{Candidates, Kind, NewCandidate, Sources};
-use crate::config::RankingConfig;
-use crate::feature::Feature;
-use crate::query::{Model, Placement, Profile, Query, Ranking, Selection};
+use crate::config::{BlendHead, Normalise, RankingConfig};
+use crate::feature::{Feature, index_of};
+use crate::query::{Context, Model, Placement, Profile, Query, Ranking, Selection};
 use crate::score::term_names;
+use crate::sketch::{SKETCH_DIMS, UserVector};
+use crate::trees::{Child, Ensemble, Forest, Link, Node, Test, Tree};
 use crate::{explain, id_hash, rank, score};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -26,10 +29,15 @@ struct Row {
     tags: Vec<u8>,
     language: Option<u8>,
     features: [Option<f32>; Feature::COUNT],
+    sketch: [i8; SKETCH_DIMS],
 }
 
 fn candidates(rows: &[Row]) -> Candidates {
-    let mut candidates = Candidates::default();
+    let mut candidates = Candidates {
+        as_of_ms: NOW_MS - 600_000,
+        ..Candidates::default()
+    };
+    candidates.sketch.scale = 0.1;
     for row in rows {
         let text = |prefix: &str, number: u8| alloc::format!("{prefix}{number}");
         let tags: Vec<String> = row.tags.iter().map(|&tag| text("t", tag)).collect();
@@ -44,6 +52,7 @@ fn candidates(rows: &[Row]) -> Candidates {
             region: None,
             tags: &tags,
             features: row.features,
+            sketch: row.sketch,
         });
     }
     candidates
@@ -65,7 +74,7 @@ fn age_ms() -> impl Strategy<Value = i64> {
 fn row(authors: u8) -> impl Strategy<Value = Row> {
     let tags = prop::collection::vec(0_u8..6, 0..4);
     let language = prop::option::of(0_u8..3);
-    let features = prop::array::uniform10(feature());
+    let features = prop::array::uniform20(feature());
     (
         0..authors,
         age_ms(),
@@ -74,9 +83,10 @@ fn row(authors: u8) -> impl Strategy<Value = Row> {
         tags,
         language,
         features,
+        prop::array::uniform8(-3_i8..4),
     )
         .prop_map(
-            |(author, age_ms, sources, kind, tags, language, features)| Row {
+            |(author, age_ms, sources, kind, tags, language, features, sketch)| Row {
                 id: 0,
                 author,
                 age_ms,
@@ -85,6 +95,7 @@ fn row(authors: u8) -> impl Strategy<Value = Row> {
                 tags,
                 language,
                 features,
+                sketch,
             },
         )
 }
@@ -114,6 +125,10 @@ struct Asked {
     shown: Vec<u64>,
     tag: bool,
     language: bool,
+    /// The configuration blends the model's trees, the vectors and the formula.
+    blend: bool,
+    /// A late filter refuses one id in four.
+    late: bool,
     seed: u64,
 }
 
@@ -137,6 +152,8 @@ fn asked() -> impl Strategy<Value = Asked> {
         any::<bool>(),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.2),
+        any::<bool>(),
+        prop::bool::weighted(0.3),
     );
     let limit = prop_oneof![Just(0_u32), 1_u32..30, 30_u32..200];
     (
@@ -152,7 +169,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         .prop_map(
             |(limit, position, carried, removed, mut hidden, shown, flags, seed)| {
                 hidden.sort_unstable();
-                let (video, tag, language) = flags;
+                let (video, tag, language, blend, late) = flags;
                 Asked {
                     limit,
                     video,
@@ -163,14 +180,122 @@ fn asked() -> impl Strategy<Value = Asked> {
                     shown,
                     tag,
                     language,
+                    blend,
+                    late,
                     seed,
                 }
             },
         )
 }
 
+/// Trees of two features each, one of them a category; and the configuration that blends them.
+fn model() -> Model {
+    let feature = |name| index_of(name).expect("the table has it");
+    let leaf = |value: f64| Tree {
+        nodes: Vec::new(),
+        leaves: alloc::vec![value],
+    };
+    let split = |feature, test, leaves: [f64; 2]| Tree {
+        nodes: alloc::vec![Node {
+            feature,
+            test,
+            left: Child::Leaf(0),
+            right: Child::Leaf(1),
+        }],
+        leaves: leaves.into(),
+    };
+    let at_most = |threshold, nan_left| Test::AtMost {
+        threshold,
+        nan_left,
+        zero_left: None,
+    };
+    let is_kind = Test::OneOf {
+        first: 0,
+        words: 1,
+        nan_left: false,
+    };
+    let ensemble = Ensemble {
+        features: ["age_hours", "likes", "kind", "duration_s", "session_tags"]
+            .map(feature)
+            .into(),
+        trees: alloc::vec![
+            split(0, at_most(12.0, false), [0.3, -0.2]),
+            split(1, at_most(5.0, true), [-0.4, 0.25]),
+            split(2, is_kind, [0.7, 0.1]),
+            split(3, at_most(9.0, true), [0.01, 0.02]),
+            split(4, at_most(0.4, true), [0.0, 1.0]),
+            leaf(0.125),
+        ],
+        categories: alloc::vec![0b0110],
+        link: Link::Logistic { scale: 1.0 },
+        ..Ensemble::default()
+    };
+    Model {
+        version: String::from("test"),
+        heads: alloc::vec![Head {
+            name: String::from("click"),
+            forest: Forest::new(ensemble).expect("the trees are valid"),
+        }],
+    }
+}
+
+fn config_of(asked: &Asked) -> RankingConfig {
+    let mut config = RankingConfig::default();
+    if asked.blend {
+        let head = |name: &str, weight, normalise| BlendHead {
+            name: String::from(name),
+            weights: [weight, weight, -weight, 2.0 * weight],
+            normalise,
+        };
+        config.blend = alloc::vec![
+            head("click", 1.5, Normalise::Prediction),
+            head("formula", 0.4, Normalise::MinMax),
+            head("vectors", 0.3, Normalise::Prediction),
+        ];
+        config.selection.variety_vectors = 0.5;
+    }
+    config
+}
+
+/// What `asked` makes of the rest of a query.
+fn with_query<T>(asked: &Asked, candidates: &Candidates, work: impl FnOnce(&Query<'_>) -> T) -> T {
+    let was_shown = |id: u64| asked.shown.binary_search(&id).is_ok();
+    let admits = |row: u32| is_admitted(candidates, row);
+    let tags = [crate::short_hash("t2")];
+    let query = Query {
+        profile: if asked.video {
+            Profile::Video
+        } else {
+            Profile::Feed
+        },
+        own_author: Some(id_hash("a0")).filter(|_| asked.tag),
+        removed_items: &asked.removed,
+        hidden_authors: &asked.hidden,
+        shown: Some(&was_shown),
+        tag: Some("t1").filter(|_| asked.tag),
+        language: Some("l1").filter(|_| asked.language),
+        position: asked.position,
+        recent_authors: &asked.carried,
+        context: Context {
+            session_tags: &tags,
+            vector: asked.blend.then_some(UserVector {
+                scale: 0.02,
+                values: [1, -2, 3, 0, 5, 6, -7, 100],
+            }),
+            ..Context::default()
+        },
+        admits: asked.late.then_some(&admits as &dyn Fn(u32) -> bool),
+        ..Query::default()
+    };
+    work(&query)
+}
+
+fn is_admitted(candidates: &Candidates, row: u32) -> bool {
+    candidates.id_hashes[row as usize] % 4 != 0
+}
+
 fn ranked(rows: &[Row], asked: &Asked, selection: Selection) -> (Candidates, Ranking) {
-    ranked_with(rows, asked, selection, &RankingConfig::default())
+    ranked_with(rows, asked, selection, &config_of(asked))
 }
 
 fn ranked_with(
@@ -180,30 +305,14 @@ fn ranked_with(
     config: &RankingConfig,
 ) -> (Candidates, Ranking) {
     let candidates = candidates(rows);
-    let was_shown = |id: u64| asked.shown.binary_search(&id).is_ok();
-    let query = Query {
-        limit: asked.limit,
-        profile: if asked.video {
-            Profile::Video
-        } else {
-            Profile::Feed
-        },
-        selection,
-        own_author: Some(id_hash("a0")).filter(|_| asked.tag),
-        removed_items: &asked.removed,
-        hidden_authors: &asked.hidden,
-        shown: Some(&was_shown),
-        tag: Some("t1").filter(|_| asked.tag),
-        language: Some("l1").filter(|_| asked.language),
-        region: None,
-        position: asked.position,
-        recent_authors: &asked.carried,
-        completion_prior: 0.5,
-    };
-    let model = Model {
-        version: String::from("test"),
-    };
-    let ranking = rank(&query, &candidates, &model, config, NOW_MS, asked.seed);
+    let ranking = with_query(asked, &candidates, |query| {
+        let query = Query {
+            limit: asked.limit,
+            selection,
+            ..*query
+        };
+        rank(&query, &candidates, &model(), config, NOW_MS, asked.seed)
+    });
     (candidates, ranking)
 }
 
@@ -245,7 +354,13 @@ proptest! {
         prop_assert_eq!(page.len(), ranking.items.len(), "an item repeats");
         prop_assert!(page.iter().all(|row| eligible.contains(row)));
         prop_assert_eq!(ranking.eligible as usize, eligible.len());
-        prop_assert_eq!(page.len(), eligible.len().min(asked.limit as usize));
+        // What the late filter refuses is made up for from behind.
+        let admitted =
+            |row: &&usize| !asked.late || is_admitted(&candidates, **row as u32);
+        prop_assert!(page.iter().all(|row| admitted(&row)));
+        let left = eligible.iter().filter(admitted).count();
+        prop_assert_eq!(page.len(), left.min(asked.limit as usize));
+        prop_assert!(ranking.removed.refused as usize <= eligible.len() - left);
         let removed = ranking.removed;
         let gone = removed.own + removed.items + removed.hidden_authors + removed.shown
             + removed.filtered + removed.repeated;
@@ -256,7 +371,7 @@ proptest! {
     fn rank_by_score_and_position_are_right(rows in rows(), asked in asked(), diverse: bool) {
         let selection = if diverse { Selection::Diverse } else { Selection::None };
         let (candidates, ranking) = ranked(&rows, &asked, selection);
-        let whole = Asked { limit: u32::MAX, ..asked.clone() };
+        let whole = Asked { limit: u32::MAX, late: false, ..asked.clone() };
         let (_, by_score) = ranked(&rows, &whole, Selection::None);
         let id = |row: u32| candidates.ids.bytes_of(row as usize);
         let is_sorted = by_score.items.is_sorted_by(|a, b| {
@@ -277,6 +392,7 @@ proptest! {
         let mut history = asked.carried.clone();
         let mut left: Vec<u32> = (0..rows.len() as u32)
             .filter(|&row| is_eligible(&candidates, row as usize, &asked))
+            .filter(|&row| !asked.late || is_admitted(&candidates, row))
             .collect();
         for item in &ranking.items {
             let recent = &history[history.len().saturating_sub(19)..];
@@ -301,6 +417,7 @@ proptest! {
         let mut pool: Vec<u32> = (0..rows.len() as u32)
             .filter(|&row| is_eligible(&candidates, row as usize, &asked))
             .filter(|&row| candidates.sources[row as usize].contains(Sources::EXPLORE))
+            .filter(|&row| !asked.late || is_admitted(&candidates, row))
             .collect();
         for item in &ranking.items {
             let recent = &history[history.len().saturating_sub(19)..];
@@ -325,6 +442,7 @@ proptest! {
         let mut config = RankingConfig::default();
         config.selection.explore_every = 0;
         let asked = Asked { limit: asked.limit.min(100), ..asked };
+        config.blend = config_of(&asked).blend;
         let (_, varied) = ranked_with(&rows, &asked, Selection::Diverse, &config);
         config.selection.variety_lambda = 1.0;
         let whole = Asked { limit: u32::MAX, ..asked.clone() };
@@ -343,12 +461,17 @@ proptest! {
     #[test]
     fn a_worse_item_never_moves_a_better_one_in_scored_order(rows in rows(), asked in asked()) {
         let asked = Asked { limit: u32::MAX, ..asked };
-        let (all, ranking) = ranked(&rows, &asked, Selection::None);
+        // Not where a head is scaled by the worst: its leaving moves the others.
+        let mut config = config_of(&asked);
+        for head in &mut config.blend {
+            head.normalise = Normalise::Prediction;
+        }
+        let (all, ranking) = ranked_with(&rows, &asked, Selection::None, &config);
         let all_ids = ids(&all, &ranking);
         for (rank, item) in ranking.items.iter().enumerate().rev().take(8) {
             let mut fewer = rows.clone();
             fewer.remove(item.row as usize);
-            let (candidates, without) = ranked(&fewer, &asked, Selection::None);
+            let (candidates, without) = ranked_with(&fewer, &asked, Selection::None, &config);
             prop_assert_eq!(&ids(&candidates, &without)[..rank], &all_ids[..rank]);
         }
     }
@@ -357,15 +480,22 @@ proptest! {
     fn explained_contributions_sum_to_the_score_bit_by_bit(rows in rows(), asked in asked()) {
         let asked = Asked { limit: u32::MAX, ..asked };
         let (candidates, ranking) = ranked(&rows, &asked, Selection::None);
-        let config = RankingConfig::default();
+        let config = config_of(&asked);
         let profile = if asked.video { Profile::Video } else { Profile::Feed };
+        let model = model();
         for item in &ranking.items {
             let row = item.row as usize;
-            let terms = explain(profile, &candidates, row, &config, 0.5, NOW_MS);
-            prop_assert_eq!(terms.len(), term_names(profile).len());
+            let terms = with_query(&asked, &candidates, |query| {
+                explain(query, &candidates, row, &model, &config, NOW_MS, &ranking.scoring)
+            });
+            let heads = if asked.blend { 3 } else { term_names(profile).len() };
+            prop_assert_eq!(terms.len(), heads);
             for start in [0.0, -0.0] {
                 let sum = terms.iter().fold(start, |sum, term| sum + term.contribution);
                 prop_assert_eq!(sum.to_bits(), item.score.to_bits());
+            }
+            if asked.blend {
+                continue;
             }
             let alone = score(profile, &candidates, row, &config, 0.5, NOW_MS);
             prop_assert_eq!(alone.score.to_bits(), item.score.to_bits());
@@ -374,7 +504,7 @@ proptest! {
 
     #[test]
     fn any_bits_rank_without_nan(
-        rows in prop::collection::vec((row(8), prop::array::uniform10(any::<u32>())), 0..60),
+        rows in prop::collection::vec((row(8), prop::array::uniform20(any::<u32>())), 0..60),
         asked in asked(),
         now_ms: i64,
         prior_bits: u64,
@@ -391,14 +521,17 @@ proptest! {
         let mut config = RankingConfig::default();
         config.feed[1].engagement = f64::from_bits(weight_bits);
         config.selection.variety_lambda = f64::from_bits(prior_bits.rotate_left(7));
-        let model = Model { version: String::from("test") };
+        config.blend = config_of(&asked).blend;
+        if let Some(head) = config.blend.first_mut() {
+            head.weights[1] = f64::from_bits(weight_bits);
+        }
         let query = Query {
             limit: asked.limit,
             profile: if asked.video { Profile::Video } else { Profile::Feed },
             completion_prior: f64::from_bits(prior_bits),
             ..Query::default()
         };
-        let ranking = rank(&query, &candidates, &model, &config, now_ms, asked.seed);
+        let ranking = rank(&query, &candidates, &model(), &config, now_ms, asked.seed);
         prop_assert!(ranking.items.iter().all(|item| item.score < f64::INFINITY));
         prop_assert_eq!(ranking.items.len(), rows.len().min(asked.limit as usize));
     }
@@ -420,7 +553,7 @@ proptest! {
     #[test]
     fn pages_in_a_row_show_every_item_once(rows in rows(), seed: u64) {
         let candidates = candidates(&rows);
-        let model = Model { version: String::from("test") };
+        let model = model();
         let config = RankingConfig::default();
         let mut shown: Vec<u64> = Vec::new();
         let mut recent_authors: Vec<u64> = Vec::new();

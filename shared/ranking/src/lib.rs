@@ -9,7 +9,10 @@
 //! formula), `order` (the total order) and `select` (caps, variety, explore slots).
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod blend;
 pub mod candidates;
 pub mod config;
 mod eligible;
@@ -27,16 +30,22 @@ pub mod query;
 mod rank;
 pub mod score;
 mod select;
+mod simd;
+pub mod sketch;
+mod terms;
 pub mod trees;
+pub mod vectors;
 
+pub use blend::{Head, Scoring};
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
 pub use config::{HotWindow, RankingConfig};
 pub use explain::{Contribution, explain};
-pub use feature::{Feature, schema_hash};
+pub use feature::{Derived, Feature, schema_hash};
 pub use hot::HotSum;
 pub use id::{id_hash, short_hash};
 pub use matrix::{LANES, Matrix};
 pub use merge::{Merged, Merger};
-pub use query::{Model, Placement, Profile, Query, Ranked, Ranking, Removed, Selection};
-pub use rank::rank;
+pub use query::{Context, Model, Placement, Profile, Query, Ranked, Ranking, Removed, Selection};
+pub use rank::{feature_values, rank};
 pub use score::{Scored, score};
+pub use sketch::{SKETCH_DIMS, Sketches, UserVector};

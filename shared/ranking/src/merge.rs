@@ -107,6 +107,13 @@ impl Merger {
         Merged::New
     }
 
+    /// Sets the domain time that the rows' hot scores are of, Unix ms, and the scale of
+    /// their sketches.
+    pub fn describe(&mut self, as_of_ms: i64, sketch_scale: f32) {
+        self.candidates.as_of_ms = as_of_ms;
+        self.candidates.sketch.scale = sketch_scale;
+    }
+
     /// The merged candidates.
     #[must_use]
     pub fn finish(self) -> Candidates {
@@ -128,10 +135,10 @@ impl Merger {
             let slot = self.candidates.columns[feature as usize].get_mut(known);
             let present = self.candidates.present.get_mut(known);
             if let (Some(value), Some(slot), Some(present)) = (value, slot, present)
-                && *present >> feature as u16 & 1 == 0
+                && *present >> feature as u32 & 1 == 0
             {
                 *slot = value;
-                *present |= 1 << feature as u16;
+                *present |= 1 << feature as u32;
             }
         }
     }

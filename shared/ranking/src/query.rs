@@ -3,6 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::blend::{Head, Scoring};
+use crate::sketch::UserVector;
+
 /// Which formula scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
@@ -52,13 +55,49 @@ pub struct Query<'a> {
     pub recent_authors: &'a [u64],
     /// The catalogue's mean watch ratio, prior of `completion`; 0.5 where there is none.
     pub completion_prior: f64,
+    /// What features read of the user and the moment.
+    pub context: Context<'a>,
+    /// Asked of rows that are about to be placed, with the row: false keeps the row off the
+    /// page, and the next best takes its place. For rules too dear to ask of every
+    /// candidate.
+    pub admits: Option<&'a dyn Fn(u32) -> bool>,
+}
+
+/// What features read of the user and the moment, beside candidates and time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Context<'a> {
+    /// The user's language, where it is known.
+    pub language: Option<&'a str>,
+    /// The user's region, where it is known.
+    pub region: Option<&'a str>,
+    /// Offset of the user's time zone from UTC at this moment, minutes.
+    pub utc_offset_minutes: i32,
+    /// The session's interactions by XXH3-64 of the author, ascending.
+    pub session_authors: &'a [(u64, f32)],
+    /// Short hashes of tags the session touched, ascending.
+    pub session_tags: &'a [u32],
+    /// The user's vector.
+    pub vector: Option<UserVector>,
 }
 
 /// The model that scores beside the formula's weights.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     /// Its immutable version, named in every answer.
     pub version: String,
+    /// Trees by objective; a configuration's blend names them.
+    pub heads: Vec<Head>,
+}
+
+impl Model {
+    /// A model without heads: the formula alone scores.
+    #[must_use]
+    pub fn formula(version: &str) -> Self {
+        Self {
+            version: version.into(),
+            heads: Vec::new(),
+        }
+    }
 }
 
 /// What put an item where it is.
@@ -109,6 +148,8 @@ pub struct Removed {
     pub filtered: u32,
     /// Rows whose id an earlier row has.
     pub repeated: u32,
+    /// Refused by `admits` when they were about to be placed.
+    pub refused: u32,
 }
 
 /// A ranked page.
@@ -122,6 +163,8 @@ pub struct Ranking {
     pub removed: Removed,
     /// Numbers that were bad and took their default.
     pub degradations: u32,
+    /// What scored.
+    pub scoring: Scoring,
 }
 
 impl Default for Query<'_> {
@@ -141,6 +184,8 @@ impl Default for Query<'_> {
             position: 0,
             recent_authors: &[],
             completion_prior: 0.5,
+            context: Context::default(),
+            admits: None,
         }
     }
 }

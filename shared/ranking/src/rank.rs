@@ -2,11 +2,14 @@
 
 use alloc::vec::Vec;
 
+use crate::blend::{matrix_of, score_rows};
 use crate::candidates::Candidates;
 use crate::config::RankingConfig;
-use crate::eligible::eligible;
-use crate::order::Order;
-use crate::query::{Model, Placement, Query, Ranked, Ranking, Selection};
+use crate::eligible::{author_of, eligible};
+use crate::feature::FeatureSet;
+use crate::matrix::Matrix;
+use crate::order::{Entry, Order};
+use crate::query::{Model, Placement, Query, Ranked, Ranking, Removed, Selection};
 use crate::score::Scorer;
 use crate::select::Selector;
 
@@ -17,8 +20,8 @@ use crate::select::Selector;
 /// of the rows; where an id comes twice, the first row counts. It cannot fail: bad
 /// numbers take their default and are counted in [`Ranking::degradations`].
 ///
-/// The model names what was answered with; both profiles are formulas whose weights
-/// are in the configuration, so it does not enter the score.
+/// What scores is the configuration's blend of the model's heads, else the profile's
+/// formula; [`Ranking::scoring`] says which.
 ///
 /// ```
 /// use edgewise_ranking::{Candidates, Model, NewCandidate, Query, RankingConfig, rank};
@@ -27,7 +30,7 @@ use crate::select::Selector;
 /// for (id, created_at_ms) in [("old", 0), ("new", 9 * hour_ms)] {
 ///     candidates.push(&NewCandidate { id, author: id, created_at_ms, ..Default::default() });
 /// }
-/// let model = Model { version: "formula".into() };
+/// let model = Model::formula("formula");
 /// let query = Query { limit: 20, ..Query::default() };
 /// let ranking = rank(&query, &candidates, &model, &RankingConfig::default(), 10 * hour_ms, 7);
 /// assert_eq!(candidates.ids.get(ranking.items[0].row as usize), "new");
@@ -36,7 +39,7 @@ use crate::select::Selector;
 pub fn rank(
     query: &Query<'_>,
     candidates: &Candidates,
-    _model: &Model,
+    model: &Model,
     config: &RankingConfig,
     now_ms: i64,
     seed: u64,
@@ -47,11 +50,19 @@ pub fn rank(
         config,
         query.completion_prior,
         now_ms,
+        &query.context,
     );
-    let eligible = eligible(query, candidates, &scorer);
-    let count = eligible.entries.len();
-    let order = Order::new(&candidates.ids, eligible.entries);
-    let items = match query.selection {
+    let eligible = eligible(query, candidates);
+    let scored = score_rows(model, &scorer, &eligible.rows);
+    let entries: Vec<Entry> = eligible
+        .rows
+        .iter()
+        .zip(&scored.scores)
+        .map(|(&row, &score)| Entry::new(score, row, author_of(candidates, row as usize)))
+        .collect();
+    let count = entries.len();
+    let order = Order::new(&candidates.ids, entries);
+    let (items, refused) = match query.selection {
         Selection::None => by_score(query, order),
         Selection::Diverse => {
             Selector::new(query, candidates, &config.selection, order, seed).run()
@@ -60,23 +71,53 @@ pub fn rank(
     Ranking {
         items,
         eligible: count as u32,
-        removed: eligible.removed,
-        degradations: eligible.degradations,
+        removed: Removed {
+            refused,
+            ..eligible.removed
+        },
+        degradations: scored.degradations,
+        scoring: scored.scoring,
     }
 }
 
-/// Pure score order.
-fn by_score(query: &Query<'_>, mut order: Order<'_>) -> Vec<Ranked> {
-    let limit = order.len().min(query.limit as usize);
-    order.sort_to(limit);
-    (0..limit)
-        .filter_map(|rank| order.get(rank).map(|entry| (rank as u32 + 1, entry)))
-        .map(|(score_rank, entry)| Ranked {
+/// Values of `features` (rows of the feature table) for every candidate, as trees read them,
+/// and how many stored ones were bad: for training, and to look at.
+#[must_use]
+pub fn feature_values(
+    query: &Query<'_>,
+    candidates: &Candidates,
+    config: &RankingConfig,
+    now_ms: i64,
+    features: &[u16],
+) -> (Matrix, u32) {
+    let (profile, prior) = (query.profile, query.completion_prior);
+    let scorer = Scorer::new(profile, candidates, config, prior, now_ms, &query.context);
+    let rows: Vec<u32> = (0..candidates.len() as u32).collect();
+    matrix_of(&scorer, &rows, FeatureSet::of_rows(features))
+}
+
+/// Pure score order, and how many `admits` refused.
+fn by_score(query: &Query<'_>, mut order: Order<'_>) -> (Vec<Ranked>, u32) {
+    let limit = query.limit as usize;
+    let mut items = Vec::with_capacity(limit.min(order.len()));
+    order.sort_to(limit.min(order.len()));
+    let (mut rank, mut refused) = (0, 0);
+    while items.len() < limit {
+        let Some(entry) = order.get(rank as usize) else {
+            break;
+        };
+        rank += 1;
+        if query.admits.is_some_and(|admits| !admits(entry.row)) {
+            refused += 1;
+            continue;
+        }
+        items.push(Ranked {
             row: entry.row,
             score: entry.score(),
-            score_rank,
-            position: query.position.saturating_add(score_rank),
+            score_rank: rank,
+            position: query.position.saturating_add(items.len() as u32 + 1),
             placement: Placement::Score,
-        })
-        .collect()
+        });
+    }
+    (items, refused)
 }

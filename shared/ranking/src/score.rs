@@ -6,13 +6,12 @@
 
 use crate::candidates::{Candidates, Kind};
 use crate::config::RankingConfig;
-use crate::feature::Feature;
-use crate::query::Profile;
+use crate::feature::{Feature, FeatureSet};
+use crate::query::{Context, Profile};
+use crate::terms;
 
 /// The prior of `completion` where the catalogue has none, and of `deep`.
 const PRIOR_DEFAULT: f64 = 0.5;
-
-const MS_PER_HOUR: f64 = 3_600_000.0;
 
 /// A row's score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,10 +22,11 @@ pub struct Scored {
     pub degradations: u32,
 }
 
-/// Scores one row. `prior` is the catalogue's mean watch ratio, 0..=1; `now_ms` is
+/// Scores one row by the formula. `prior` is the catalogue's mean watch ratio, 0..=1; `now_ms` is
 /// domain time, Unix ms. A row that does not exist scores as one without any fact.
 ///
-/// [`crate::rank()`] gives every item exactly this score.
+/// [`crate::rank()`] gives every item exactly this score where the formula scores and the
+/// query brings no vector of the user.
 #[must_use]
 pub fn score(
     profile: Profile,
@@ -36,7 +36,8 @@ pub fn score(
     prior: f64,
     now_ms: i64,
 ) -> Scored {
-    let scorer = Scorer::new(profile, candidates, config, prior, now_ms);
+    let context = Context::default();
+    let scorer = Scorer::new(profile, candidates, config, prior, now_ms, &context);
     let terms = scorer.terms(row);
     Scored {
         score: terms.score(),
@@ -87,13 +88,19 @@ impl Terms {
 /// What is the same for all rows of a request.
 pub(crate) struct Scorer<'a> {
     profile: Profile,
-    candidates: &'a Candidates,
-    config: &'a RankingConfig,
-    prior: f64,
+    pub(crate) candidates: &'a Candidates,
+    pub(crate) config: &'a RankingConfig,
+    pub(crate) prior: f64,
     /// The formula reads the prior and it was not a ratio.
     pub(crate) prior_degraded: bool,
-    now_ms: i64,
+    pub(crate) now_ms: i64,
+    pub(crate) context: &'a Context<'a>,
+    /// log1p of 0, 1, 2 ...: most numbers of interactions are small.
+    affinities: [f64; AFFINITIES],
 }
+
+/// Numbers of interactions whose logarithm is computed once a request.
+const AFFINITIES: usize = 16;
 
 impl<'a> Scorer<'a> {
     pub(crate) fn new(
@@ -102,6 +109,7 @@ impl<'a> Scorer<'a> {
         config: &'a RankingConfig,
         prior: f64,
         now_ms: i64,
+        context: &'a Context<'a>,
     ) -> Self {
         let is_ratio = (0.0..=1.0).contains(&prior);
         Self {
@@ -111,28 +119,56 @@ impl<'a> Scorer<'a> {
             prior: if is_ratio { prior } else { PRIOR_DEFAULT },
             prior_degraded: !is_ratio && profile == Profile::Video,
             now_ms,
+            context,
+            affinities: core::array::from_fn(|count| terms::affinity(count as f64)),
         }
+    }
+
+    /// The stored features that the formula reads.
+    pub(crate) const fn reads(&self) -> FeatureSet {
+        use Feature as F;
+        let feed = FeatureSet::stored([
+            F::Likes,
+            F::Comments,
+            F::Shares,
+            F::Impressions,
+            F::Interactions,
+        ]);
+        match self.profile {
+            Profile::Feed => feed,
+            Profile::Video => feed.union(FeatureSet::stored([
+                F::WatchRatioSum,
+                F::TimedViews,
+                F::DeepDot,
+            ])),
+        }
+    }
+
+    /// The row's kind.
+    #[inline]
+    pub(crate) fn kind(&self, row: usize) -> Kind {
+        self.candidates.kind.get(row).copied().unwrap_or_default()
     }
 
     /// The row's terms in the design's order.
     #[inline]
     pub(crate) fn terms(&self, row: usize) -> Terms {
-        let kind = self
-            .candidates
-            .kind
-            .get(row)
-            .copied()
-            .unwrap_or(Kind::Video) as usize;
-        let present = self.candidates.present.get(row).copied().unwrap_or(0);
+        let kind = self.kind(row) as usize;
         let mut facts = Facts {
             candidates: self.candidates,
             row,
-            present,
             degradations: 0,
         };
-        let freshness = self.freshness(row);
-        let engagement = engagement(&mut facts);
-        let affinity = libm::log1p(facts.read(Feature::Interactions));
+        let created_at_ms = self.candidates.created_at_ms.get(row).copied();
+        let age_hours = terms::age_hours(self.now_ms, created_at_ms.unwrap_or(i64::MIN));
+        let freshness = terms::freshness(age_hours, self.config.freshness_decay_per_hour);
+        let engagement = terms::engagement(
+            facts.read(Feature::Likes),
+            facts.read(Feature::Comments),
+            facts.read(Feature::Shares),
+            facts.read(Feature::Impressions),
+        );
+        let affinity = self.affinity(facts.read(Feature::Interactions));
         match self.profile {
             Profile::Feed => {
                 let weights = &self.config.feed[kind];
@@ -149,8 +185,13 @@ impl<'a> Scorer<'a> {
                 }
             }
             Profile::Video => {
-                let completion = self.completion(&mut facts);
-                let deep = deep(facts.read(Feature::DeepDot));
+                let completion = terms::completion(
+                    facts.read(Feature::WatchRatioSum),
+                    facts.read(Feature::TimedViews),
+                    self.prior,
+                    self.config.completion_prior_views,
+                );
+                let deep = terms::deep(self.deep_dot(&mut facts));
                 let weights = &self.config.video[kind];
                 Terms {
                     values: [freshness, completion, engagement, affinity, deep],
@@ -167,46 +208,31 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// exp(-decay * age_hours); an item from the future has age 0.
+    /// log1p(interactions).
     #[inline]
-    fn freshness(&self, row: usize) -> f64 {
-        let created_at_ms = self
+    fn affinity(&self, interactions: f64) -> f64 {
+        let count = interactions as usize;
+        match self.affinities.get(count) {
+            Some(&affinity) if count as f64 == interactions => affinity,
+            _ => terms::affinity(interactions),
+        }
+    }
+
+    /// The dot product the origin gave, else that of the sketches.
+    #[inline]
+    fn deep_dot(&self, facts: &mut Facts<'_>) -> f64 {
+        let given = facts.read(Feature::DeepDot);
+        let Some(user) = &self.context.vector else {
+            return given;
+        };
+        let is_given = self
             .candidates
-            .created_at_ms
-            .get(row)
-            .copied()
-            .unwrap_or(i64::MIN);
-        let age_ms = self.now_ms.saturating_sub(created_at_ms).max(0);
-        let age_hours = age_ms as f64 / MS_PER_HOUR;
-        libm::exp(-self.config.freshness_decay_per_hour * age_hours)
-    }
-
-    /// (sum of min(1, watch/duration) + views * prior) / (timed views + views).
-    #[inline]
-    fn completion(&self, facts: &mut Facts<'_>) -> f64 {
-        let prior_views = self.config.completion_prior_views;
-        (facts.read(Feature::WatchRatioSum) + prior_views * self.prior)
-            / (facts.read(Feature::TimedViews) + prior_views)
-    }
-}
-
-/// log1p((likes + 2*comments + 3*shares) / max(impressions, 1)).
-#[inline]
-fn engagement(facts: &mut Facts<'_>) -> f64 {
-    let acts = facts.read(Feature::Likes)
-        + 2.0 * facts.read(Feature::Comments)
-        + 3.0 * facts.read(Feature::Shares);
-    let impressions = facts.read(Feature::Impressions);
-    libm::log1p(acts / if impressions > 1.0 { impressions } else { 1.0 })
-}
-
-/// The logistic function. Most candidates have no vector, so 0 is worth a branch.
-#[inline]
-fn deep(dot: f64) -> f64 {
-    if dot == 0.0 {
-        0.5
-    } else {
-        1.0 / (1.0 + libm::exp(-dot))
+            .feature(facts.row, Feature::DeepDot)
+            .is_some();
+        match self.candidates.sketch.dot(facts.row, user) {
+            Some(dot) if !is_given => f64::from(dot),
+            _ => given,
+        }
     }
 }
 
@@ -214,30 +240,15 @@ fn deep(dot: f64) -> f64 {
 struct Facts<'a> {
     candidates: &'a Candidates,
     row: usize,
-    /// Bit `1 << feature` of every feature that was given.
-    present: u16,
     degradations: u32,
 }
 
 impl Facts<'_> {
     #[inline]
     fn read(&mut self, feature: Feature) -> f64 {
-        let spec = feature.spec();
-        let given = self.candidates.columns[feature as usize].get(self.row);
-        let value = match given
-            .copied()
-            .filter(|_| self.present >> feature as u16 & 1 == 1)
-        {
-            None => spec.default,
-            // NaN is in no range.
-            Some(value) if value >= spec.min && value <= spec.max => value,
-            Some(_) => {
-                self.degradations += 1;
-                spec.default
-            }
-        };
-        // -0.0 is 0.
-        f64::from(value) + 0.0
+        let (value, is_bad) = self.candidates.checked(self.row, feature);
+        self.degradations += u32::from(is_bad);
+        f64::from(value)
     }
 }
 
@@ -245,7 +256,6 @@ impl Facts<'_> {
 mod tests {
     use super::*;
     use crate::candidates::NewCandidate;
-    use crate::feature::TABLE;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -367,7 +377,11 @@ mod tests {
         let now_ms = 0;
         let config = RankingConfig::default();
         let plain = score(Profile::Video, &one(0, &[]), 0, &config, 0.5, now_ms);
-        for spec in &TABLE {
+        let candidates = one(0, &[]);
+        let context = Context::default();
+        let reads = Scorer::new(Profile::Video, &candidates, &config, 0.5, 0, &context).reads();
+        for feature in Feature::ALL {
+            let spec = feature.spec();
             for bad in [
                 f32::NAN,
                 f32::INFINITY,
@@ -375,7 +389,7 @@ mod tests {
                 f32::MIN,
                 f32::MAX,
             ] {
-                let candidates = one(0, &[(spec.feature, bad)]);
+                let candidates = one(0, &[(feature, bad)]);
                 let scored = score(Profile::Video, &candidates, 0, &config, 0.5, now_ms);
                 assert_eq!(
                     scored.score.to_bits(),
@@ -383,7 +397,7 @@ mod tests {
                     "{} {bad}",
                     spec.name
                 );
-                let is_read = !matches!(spec.feature, Feature::Clicks | Feature::Similarity);
+                let is_read = reads.contains(feature as usize);
                 assert_eq!(
                     scored.degradations,
                     u32::from(is_read),
@@ -420,10 +434,13 @@ mod tests {
         );
         candidates.kind[0] = Kind::Dataset;
         candidates.columns[Feature::Interactions as usize][0] = 1e9;
-        candidates.present[0] |= 1 << Feature::Interactions as u16;
+        candidates.present[0] |= 1 << Feature::Interactions as u32;
         let sunk = score(Profile::Feed, &candidates, 0, &config, 0.5, 0);
         assert_eq!(sunk.score, f64::NEG_INFINITY);
-        let terms = crate::explain(Profile::Feed, &candidates, 0, &config, 0.5, 0);
+        let query = crate::Query::default();
+        let model = crate::Model::default();
+        let scoring = crate::Scoring::Formula;
+        let terms = crate::explain(&query, &candidates, 0, &model, &config, 0, &scoring);
         assert_eq!(
             terms.iter().map(|term| term.contribution).sum::<f64>(),
             sunk.score

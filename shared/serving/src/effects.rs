@@ -24,7 +24,38 @@ pub(crate) struct Effects {
 /// The columns a session changed, as they were.
 pub(crate) struct Saved {
     interactions: Vec<f32>,
-    present: Vec<u16>,
+    present: Vec<u32>,
+}
+
+/// What features read of a session: all of it, applied by the origin or not.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    /// Interactions by author, ascending.
+    pub(crate) authors: Vec<(u64, f32)>,
+    /// Short hashes of the tags of the items, ascending.
+    pub(crate) tags: Vec<u32>,
+}
+
+impl Recent {
+    pub(crate) fn of(session: &Session) -> Self {
+        let mut effects = Effects::default();
+        let mut tags = Vec::new();
+        let interactions = session.entries.iter().filter(|entry| {
+            !matches!(
+                entry.kind,
+                EventType::Hide | EventType::Unfollow | EventType::Unlike | EventType::Impression
+            )
+        });
+        for entry in interactions {
+            effects.boost(entry.author);
+            tags.extend_from_slice(&entry.tags);
+        }
+        let mut authors = effects.boosts;
+        authors.sort_unstable_by_key(|&(author, _)| author);
+        tags.sort_unstable();
+        tags.dedup();
+        Self { authors, tags }
+    }
 }
 
 impl Effects {
@@ -112,7 +143,7 @@ impl Effects {
             // An absent value is 0; a bad one stays bad and is counted as a degradation.
             let cell = candidates.columns[Feature::Interactions as usize].get_mut(row);
             if let (Some(cell), Some(bits)) = (cell, candidates.present.get_mut(row)) {
-                let bit = 1 << Feature::Interactions as u16;
+                let bit = 1 << Feature::Interactions as u32;
                 *cell = if *bits & bit == 0 { more } else { *cell + more };
                 *bits |= bit;
             }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_ranking::{
-    Candidates, Model, Placement, Query, Ranking, RankingConfig, id_hash, rank,
+    Candidates, Context, Model, Placement, Query, Ranking, RankingConfig, id_hash, rank,
 };
 use edgewise_wire::api::Rung;
 use edgewise_wire::bundle::Bundle;
@@ -16,7 +16,7 @@ use edgewise_wire::params::FeedParams;
 use edgewise_wire::served::ServedSlot;
 use edgewise_wire::session::Session;
 
-use crate::effects::Effects;
+use crate::effects::{Effects, Recent};
 use crate::page;
 use crate::prepared::Prepared;
 use crate::session::{SessionStatus, subject_of};
@@ -50,6 +50,12 @@ pub struct FeedInput<'a> {
     pub request_id: [u8; 16],
     /// How the candidates were come by.
     pub rung: Rung,
+    /// The region the request comes from, where the host knows it; a `region` asked for
+    /// goes before it.
+    pub region: Option<&'a str>,
+    /// Offset from UTC of the zone the request comes from, minutes; a `tz` asked for goes
+    /// before it.
+    pub utc_offset_minutes: i32,
 }
 
 /// An answered page.
@@ -72,14 +78,13 @@ pub struct FeedOutcome {
 /// `score` of an item reads back to the exact `f64`; it is `null` where it is not finite.
 #[must_use]
 pub fn answer(prepared: &mut Prepared, input: &FeedInput<'_>) -> FeedOutcome {
-    let sources = &input.config.sources;
     let mut session = input.session.clone();
     session.prune(input.wall_ms);
     let effects = Effects::of(&session, &prepared.facts);
     let mut widened = input
         .overlay
-        .and_then(|overlay| prepared.widened(overlay, sources, &effects.follows));
-    let (facts, current) = prepared.parts(input.overlay, sources);
+        .and_then(|overlay| prepared.widened(overlay, input.config, &effects.follows));
+    let (facts, current) = prepared.parts(input.overlay, input.config);
     let candidates = widened.as_mut().unwrap_or(current);
     let saved = effects.apply(candidates);
     let outcome = page_of(facts, candidates, &session, &effects, input);
@@ -113,6 +118,7 @@ fn page_of(
     );
     let mut hidden_authors = Cow::Borrowed(facts.hidden_authors.as_slice());
     union(&mut hidden_authors, effects.hidden_authors.iter().copied());
+    let recent = Recent::of(session);
     let shown = input
         .cursor
         .map(|cursor| |hash: u64| cursor.shown.contains(hash));
@@ -130,6 +136,18 @@ fn page_of(
         position: input.cursor.map_or(0, |cursor| cursor.position),
         recent_authors: input.cursor.map_or(&[], |cursor| &cursor.recent_authors),
         completion_prior: prior,
+        context: Context {
+            language: input.params.language.as_deref(),
+            region: input.params.region.as_deref().or(input.region),
+            utc_offset_minutes: input
+                .params
+                .utc_offset_minutes()
+                .unwrap_or(input.utc_offset_minutes),
+            session_authors: &recent.authors,
+            session_tags: &recent.tags,
+            vector: facts.user_vector,
+        },
+        admits: None,
     };
     let seed = id_hash(&request_id);
     let ranking = rank(
@@ -144,8 +162,8 @@ fn page_of(
         input,
         candidates,
         ranking: &ranking,
+        query: &query,
         request_id: &request_id,
-        prior,
         made_at_ms: facts.made_at_ms,
         unfollows: &effects.unfollows,
         session,

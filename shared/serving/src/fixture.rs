@@ -46,6 +46,7 @@ pub(crate) fn bundle(rows: usize, authors: usize) -> Bundle {
             region: Some("CH"),
             tags: &[&format!("t{}", row % 5), "all"],
             features,
+            ..NewCandidate::default()
         });
     }
     let mut follows: Vec<u32> = (0..authors.div_ceil(2))

@@ -37,6 +37,6 @@ mod page;
 
 pub use edgewise_wire::served::ServedSlot;
 pub use feed::{FeedInput, FeedOutcome};
-pub use merge::counted_features;
+pub use merge::{counted_features, duration_s, hot_features};
 pub use prepared::Prepared;
 pub use session::SessionStatus;

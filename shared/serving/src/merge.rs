@@ -4,15 +4,33 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use edgewise_ranking::{Candidates, Feature, Merger, NewCandidate, Sources, id_hash};
+use edgewise_ranking::config::HotConfig;
+use edgewise_ranking::{Candidates, Feature, HotSum, Merger, NewCandidate, Sources, id_hash};
 use edgewise_wire::counters::Counters;
 use edgewise_wire::overlay::OverlayItem;
+
+/// Features that hot sums give, as of domain time `as_of_ms`. A sum whose undo left less than
+/// nothing is nothing; one too far from that time to be a number is absent.
+#[must_use]
+#[allow(clippy::cast_possible_truncation)] // features are f32 by contract
+pub fn hot_features(
+    hot: &[HotSum; 3],
+    as_of_ms: i64,
+    config: &HotConfig,
+) -> [(Feature, Option<f32>); 3] {
+    let windows = [Feature::Hot1h, Feature::Hot24h, Feature::Hot7d];
+    core::array::from_fn(|window| {
+        let sum = hot[window].as_of(as_of_ms, config.half_life_minutes[window]);
+        let sum = if sum > 0.0 { sum as f32 } else { 0.0 };
+        (windows[window], Some(sum).filter(|sum| sum.is_finite()))
+    })
+}
 
 /// Features that counters give, with their values; the conversion of a bundle's columns and
 /// of the overlay's jumps alike, so that a replaced counter has the bits of a rebuilt one.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // features are f32 by contract
-pub fn counted_features(counters: &Counters) -> [(Feature, f32); 7] {
+pub fn counted_features(counters: &Counters) -> [(Feature, f32); 10] {
     [
         (Feature::Likes, counters.likes as f32),
         (Feature::Comments, counters.comments as f32),
@@ -21,13 +39,26 @@ pub fn counted_features(counters: &Counters) -> [(Feature, f32); 7] {
         (Feature::Clicks, counters.clicks as f32),
         (Feature::TimedViews, counters.timed_views as f32),
         (Feature::WatchRatioSum, counters.watch_ratio_sum as f32),
+        (Feature::CompletedViews, counters.completed_views as f32),
+        (Feature::Hides, counters.hides as f32),
+        (Feature::Follows, counters.follows as f32),
     ]
 }
 
-/// Replaces the counters of `row`.
-pub(crate) fn replace_counters(candidates: &mut Candidates, row: usize, counters: &Counters) {
-    for (feature, value) in counted_features(counters) {
+/// Replaces the counters and hot scores of `row` by those of `item`.
+pub(crate) fn replace_counters(
+    candidates: &mut Candidates,
+    row: usize,
+    item: &OverlayItem,
+    config: &HotConfig,
+) {
+    for (feature, value) in counted_features(&item.counters) {
         set(candidates, row, feature, value);
+    }
+    for (feature, value) in hot_features(&item.hot, candidates.as_of_ms, config) {
+        if let Some(value) = value {
+            set(candidates, row, feature, value);
+        }
     }
 }
 
@@ -38,7 +69,7 @@ pub(crate) fn set(candidates: &mut Candidates, row: usize, feature: Feature, val
         *cell = value;
     }
     if let Some(bits) = candidates.present.get_mut(row) {
-        *bits |= 1 << feature as u16;
+        *bits |= 1 << feature as u32;
     }
 }
 
@@ -63,8 +94,11 @@ pub(crate) fn retain(candidates: &Candidates, keep: &[bool]) -> Candidates {
         language: pick(&candidates.language, &rows),
         region: pick(&candidates.region, &rows),
         present: pick(&candidates.present, &rows),
+        as_of_ms: candidates.as_of_ms,
         ..Candidates::default()
     };
+    kept.sketch.scale = candidates.sketch.scale;
+    kept.sketch.values = pick(&candidates.sketch.values, &rows);
     for (to, from) in kept.columns.iter_mut().zip(&candidates.columns) {
         *to = pick(from, &rows);
     }
@@ -88,7 +122,9 @@ fn pick<T: Copy>(column: &[T], rows: &[usize]) -> Vec<T> {
 pub(crate) fn join<'a>(
     candidates: Candidates,
     items: impl ExactSizeIterator<Item = &'a OverlayItem>,
+    config: &HotConfig,
 ) -> Candidates {
+    let as_of_ms = candidates.as_of_ms;
     let cap = candidates.len() + items.len();
     let joining: Vec<(&OverlayItem, f32)> = items
         .map(|item| (item, interactions(&candidates, &item.author)))
@@ -99,7 +135,13 @@ pub(crate) fn join<'a>(
         for (feature, value) in counted_features(&item.counters) {
             features[feature as usize] = Some(value);
         }
+        for (feature, value) in hot_features(&item.hot, as_of_ms, config) {
+            features[feature as usize] = value;
+        }
         features[Feature::Interactions as usize] = Some(interactions);
+        if item.duration_ms > 0 {
+            features[Feature::Duration as usize] = Some(duration_s(item.duration_ms));
+        }
         let tags: Vec<&str> = item.tags.iter().map(String::as_str).collect();
         merger.add(&NewCandidate {
             id: &item.id,
@@ -111,9 +153,17 @@ pub(crate) fn join<'a>(
             region: item.region.as_deref(),
             tags: &tags,
             features,
+            ..NewCandidate::default()
         });
     }
     merger.finish()
+}
+
+/// A duration as a feature, seconds.
+#[must_use]
+#[allow(clippy::cast_precision_loss)] // features are f32 by contract
+pub fn duration_s(duration_ms: u32) -> f32 {
+    duration_ms as f32 / 1_000.0
 }
 
 fn interactions(candidates: &Candidates, author: &str) -> f32 {

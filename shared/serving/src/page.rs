@@ -3,7 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
-use edgewise_ranking::{Candidates, Feature, Placement, Ranked, Ranking, Sources, explain};
+use edgewise_ranking::{
+    Candidates, Feature, Placement, Query, Ranked, Ranking, Scoring, Sources, explain,
+};
 use edgewise_wire::session::Session;
 
 use crate::feed::FeedInput;
@@ -15,7 +17,7 @@ pub(crate) struct Page<'a> {
     pub(crate) candidates: &'a Candidates,
     pub(crate) ranking: &'a Ranking,
     pub(crate) request_id: &'a str,
-    pub(crate) prior: f64,
+    pub(crate) query: &'a Query<'a>,
     /// Wall time the facts were put together at, Unix ms.
     pub(crate) made_at_ms: i64,
     /// Authors whose follow the session took back, ascending.
@@ -50,6 +52,12 @@ impl Page<'_> {
         json.key_text("session_status", self.input.session_status.name());
         json.key_text("model", &self.input.model.version);
         json.key_text("config", &config);
+        if let Scoring::Fallback { missing } = &self.ranking.scoring {
+            json.key_text(
+                "fallback",
+                &format!("formula: the model has no head {missing}"),
+            );
+        }
         json.key_text("rung", self.input.rung.name());
         json.key_integer("candidates", i64::from(self.ranking.eligible));
         if self
@@ -148,15 +156,14 @@ impl Page<'_> {
         self.sources(json, row);
         json.key("features");
         json.open('[');
-        let profile = input.params.profile;
-        let now_ms = input.domain_ms;
         let terms = explain(
-            profile,
+            self.query,
             self.candidates,
             row,
+            input.model,
             input.config,
-            self.prior,
-            now_ms,
+            input.domain_ms,
+            &self.ranking.scoring,
         );
         for term in terms {
             json.open('{');

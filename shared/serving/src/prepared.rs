@@ -3,8 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use edgewise_ranking::config::SourcesConfig;
-use edgewise_ranking::{Candidates, Sources, id_hash};
+use edgewise_ranking::{Candidates, RankingConfig, Sources, id_hash};
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::overlay::{Overlay, OverlayItem};
 
@@ -39,6 +38,8 @@ struct MergeKey {
     made_at_ms: i64,
     follow_windows_hours: [u32; 3],
     follow_enough: u32,
+    /// Bits of the half-lives, minutes.
+    half_lives: [u64; 3],
 }
 
 impl Prepared {
@@ -91,15 +92,15 @@ impl Prepared {
     /// followed authors joined. Merged once per overlay and windows, then kept.
     ///
     /// Of an overlay that is older than the bundle only the tombstones are taken.
-    pub fn current(&mut self, overlay: Option<&Overlay>, sources: &SourcesConfig) -> &Candidates {
-        self.parts(overlay, sources).1
+    pub fn current(&mut self, overlay: Option<&Overlay>, config: &RankingConfig) -> &Candidates {
+        self.parts(overlay, config).1
     }
 
     /// The bundle's facts and, as two borrows, the current candidates.
     pub(crate) fn parts(
         &mut self,
         overlay: Option<&Overlay>,
-        sources: &SourcesConfig,
+        config: &RankingConfig,
     ) -> (&Bundle, &mut Candidates) {
         let Some(overlay) = overlay else {
             return (&self.facts, &mut self.base);
@@ -107,11 +108,12 @@ impl Prepared {
         let key = MergeKey {
             position: overlay.position,
             made_at_ms: overlay.made_at_ms,
-            follow_windows_hours: sources.follow_windows_hours,
-            follow_enough: sources.follow_enough,
+            follow_windows_hours: config.sources.follow_windows_hours,
+            follow_enough: config.sources.follow_enough,
+            half_lives: config.hot.half_life_minutes.map(f64::to_bits),
         };
         if self.merged.as_ref().is_none_or(|merged| merged.key != key) {
-            let candidates = self.merge(overlay, sources);
+            let candidates = self.merge(overlay, config);
             self.merged = Some(Merged { key, candidates });
         }
         let merged = self
@@ -126,26 +128,30 @@ impl Prepared {
     pub(crate) fn widened(
         &mut self,
         overlay: &Overlay,
-        sources: &SourcesConfig,
+        config: &RankingConfig,
         authors: &[u64],
     ) -> Option<Candidates> {
         if authors.is_empty() || overlay.position < self.facts.position {
             return None;
         }
-        self.parts(Some(overlay), sources);
+        self.parts(Some(overlay), config);
         let current = self
             .merged
             .as_ref()
             .and_then(|merged| merged.candidates.as_ref());
         let current = current.unwrap_or(&self.base);
-        let oldest = self.follow_horizon_ms(overlay, sources);
+        let oldest = self.follow_horizon_ms(overlay, config);
         let followed = |_: &OverlayItem, hash: u64| authors.binary_search(&hash).is_ok();
         let mut joining = self.joining(overlay, oldest, followed);
         joining.retain(|join| !current.id_hashes.contains(&join.item_hash));
         if joining.is_empty() {
             return None;
         }
-        Some(join(current.clone(), joining.iter().map(|join| join.item)))
+        Some(join(
+            current.clone(),
+            joining.iter().map(|join| join.item),
+            &config.hot,
+        ))
     }
 
     /// Author and tags of the item with this id, from the bundle or the overlay; what
@@ -183,23 +189,27 @@ impl Prepared {
     }
 
     /// `None` where nothing changes.
-    fn merge(&self, overlay: &Overlay, sources: &SourcesConfig) -> Option<Candidates> {
+    fn merge(&self, overlay: &Overlay, config: &RankingConfig) -> Option<Candidates> {
         let mut merged = None;
         if overlay.position >= self.facts.position {
             for item in &overlay.items {
                 if let Some(row) = self.row_of(id_hash(&item.id)) {
                     let candidates = merged.get_or_insert_with(|| self.base.clone());
-                    replace_counters(candidates, row, &item.counters);
+                    replace_counters(candidates, row, item, &config.hot);
                 }
             }
-            let oldest = self.follow_horizon_ms(overlay, sources);
+            let oldest = self.follow_horizon_ms(overlay, config);
             let follows = &self.facts.follows;
             let joining = self.joining(overlay, oldest, |_, author_hash| {
                 follows.binary_search(&((author_hash >> 32) as u32)).is_ok()
             });
             if !joining.is_empty() {
                 let whole = merged.unwrap_or_else(|| self.base.clone());
-                merged = Some(join(whole, joining.iter().map(|join| join.item)));
+                merged = Some(join(
+                    whole,
+                    joining.iter().map(|join| join.item),
+                    &config.hot,
+                ));
             }
         }
         let mut dead = overlay
@@ -264,13 +274,13 @@ impl Prepared {
 
     /// Items created before this domain time are outside F1's window. The window is the
     /// widest one where the bundle's followed items were too few, as when it was built.
-    fn follow_horizon_ms(&self, overlay: &Overlay, sources: &SourcesConfig) -> i64 {
+    fn follow_horizon_ms(&self, overlay: &Overlay, config: &RankingConfig) -> i64 {
         let rows = self.base.sources.iter();
         let followed = rows
             .filter(|sources| sources.contains(Sources::FOLLOW))
             .count();
-        let [narrow, _, wide] = sources.follow_windows_hours;
-        let hours = if followed < sources.follow_enough as usize {
+        let [narrow, _, wide] = config.sources.follow_windows_hours;
+        let hours = if followed < config.sources.follow_enough as usize {
             wide
         } else {
             narrow

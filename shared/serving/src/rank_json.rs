@@ -1,7 +1,7 @@
 //! `edgewise rank` and `edge_rank`: JSON in, JSON lines out, so that anyone can check a
 //! formula to the bit.
 //!
-//! Input: `{query, candidates, config?, prior?}`.
+//! Input: `{query, candidates, model?, config?, prior?, as_of_ms?, sketch_scale?}`.
 //!
 //! - `query`: `now_ms` (required); `limit` (1 to 10,000, default: all candidates); `profile`
 //!   (`feed`, `video`; default `feed`); `selection` (`none`: pure score order, `diverse`; default
@@ -13,22 +13,35 @@
 //!   `tags` (arrays), `kind`, `language`, `region`; and features by the feature table's
 //!   names, beside them or in an object `features`: a number, `null` (missing), `"NaN"`,
 //!   `"Infinity"` or `"-Infinity"`. Any other field is an error.
+//!   Of the user and the moment, for features: `user_language`, `user_region`,
+//!   `utc_offset_minutes`, `session_tags` (array), `session_authors` (counts by author),
+//!   `user_vector` (`{scale, values}`).
+//! - `sketch` of a candidate: 8 integers, -127 to 127, in steps of the input's `sketch_scale`
+//!   (default 1); `as_of_ms`: the time that hot scores are of (default `now_ms`).
+//! - `model`: a model snapshot as URL-safe base64, for configurations that blend its trees; its
+//!   configuration is taken where `config` is absent.
 //! - `config`: a ranking configuration; `prior`: the catalogue's mean watch ratio, 0.5.
 //!
 //! Output: a line `{"id","score","bits","score_rank","position"}` an item; `score` reads back
 //! to the same bits and is null where it is not finite, `bits` is `0x` and 16 hex digits.
+
+mod asked;
+mod candidates;
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use edgewise_ranking::{
-    Candidates, Feature, Kind, Merged, Merger, Model, NewCandidate, Profile, Query, RankingConfig,
-    Selection, Sources, id_hash, rank as rank_candidates,
+    Candidates, Context, Model, Profile, Query, RankingConfig, SKETCH_DIMS, Selection, id_hash,
+    rank as rank_candidates,
 };
-use edgewise_wire::ids::{check_id, check_label};
-use serde_json::{Map, Value};
+use edgewise_wire::ids::check_id;
+use edgewise_wire::model::ModelSnapshot;
+use serde_json::Value;
 
+use self::asked::Asked;
+use self::candidates::candidates_of;
 use crate::json::Json;
 
 /// Most candidates of one input, and the largest `limit`.
@@ -68,6 +81,9 @@ pub enum RankInputError {
         /// Candidates there are.
         count: usize,
     },
+    /// The model snapshot is refused.
+    #[error("model: {0}")]
+    Model(String),
     /// The configuration is refused.
     #[error("config: {0}")]
     Config(String),
@@ -93,12 +109,19 @@ pub fn rank(input: &[u8]) -> Result<String> {
     let input = input
         .as_object()
         .ok_or_else(|| field("the input", "an object"))?;
-    let candidates = match input.get("candidates").and_then(Value::as_array) {
-        Some(rows) => candidates_of(rows)?,
-        None => return Err(field("candidates", "an array of objects")),
+    let rows = input.get("candidates").and_then(Value::as_array);
+    let rows = rows.ok_or_else(|| field("candidates", "an array of objects"))?;
+    let given = |name| input.get(name).filter(|value: &&Value| !value.is_null());
+    let snapshot = match given("model") {
+        None => ModelSnapshot::default(),
+        Some(model) => model
+            .as_str()
+            .map(ModelSnapshot::from_base64)
+            .ok_or_else(|| field("model", "a model snapshot as base64"))?
+            .map_err(|error| RankInputError::Model(error.to_string()))?,
     };
     let config = match input.get("config") {
-        None | Some(Value::Null) => RankingConfig::default(),
+        None | Some(Value::Null) => snapshot.configs.into_iter().next().unwrap_or_default(),
         Some(config) => RankingConfig::from_json(&config.to_string())
             .map_err(|error| RankInputError::Config(error.to_string()))?,
     };
@@ -110,12 +133,28 @@ pub fn rank(input: &[u8]) -> Result<String> {
     };
     let query = input.get("query").and_then(Value::as_object);
     let query = Asked(query.ok_or_else(|| field("query", "an object"))?);
-    ranked(&query, &candidates, &config, prior)
+    let as_of_ms = match given("as_of_ms") {
+        None => query.now_ms().unwrap_or(0),
+        Some(value) => integer(value).ok_or_else(|| field("as_of_ms", "an integer, Unix ms"))?,
+    };
+    let scale = match given("sketch_scale").map(number) {
+        None => 1.0,
+        Some(Some(scale)) => scale,
+        Some(None) => return Err(field("sketch_scale", NUMBER)),
+    };
+    #[allow(clippy::cast_possible_truncation)] // a scale is an f32 by contract
+    let candidates = candidates_of(rows, as_of_ms, scale as f32)?;
+    let model = Model {
+        version: String::from("rank"),
+        heads: snapshot.heads,
+    };
+    ranked(&query, &candidates, &model, &config, prior)
 }
 
 fn ranked(
     asked: &Asked<'_>,
     candidates: &Candidates,
+    model: &Model,
     config: &RankingConfig,
     prior: f64,
 ) -> Result<String> {
@@ -153,13 +192,20 @@ fn ranked(
         position: u32::try_from(position.unwrap_or(shown.len() as u64)).unwrap_or(u32::MAX),
         recent_authors: &recent_authors,
         completion_prior: prior,
+        context: Context {
+            language: asked.text("user_language")?,
+            region: asked.text("user_region")?,
+            utc_offset_minutes: asked.utc_offset_minutes()?,
+            session_authors: &asked.session_authors()?,
+            session_tags: &asked.session_tags()?,
+            vector: asked.user_vector()?,
+        },
+        admits: None,
     };
-    let now_ms = asked.0.get("now_ms").and_then(integer);
-    let now_ms = now_ms.ok_or_else(|| field("query.now_ms", "an integer, Unix ms"))?;
-    let model = Model {
-        version: String::from("rank"),
-    };
-    let ranking = rank_candidates(&query, candidates, &model, config, now_ms, asked.seed()?);
+    let now_ms = asked
+        .now_ms()
+        .ok_or_else(|| field("query.now_ms", "an integer, Unix ms"))?;
+    let ranking = rank_candidates(&query, candidates, model, config, now_ms, asked.seed()?);
     let mut lines = Json::with_capacity(ranking.items.len() * 112);
     for item in &ranking.items {
         lines.open('{');
@@ -172,183 +218,6 @@ fn ranked(
         lines.line();
     }
     Ok(lines.finish())
-}
-
-/// The `query` object. A field that is null counts as absent.
-struct Asked<'a>(&'a Map<String, Value>);
-
-impl<'a> Asked<'a> {
-    fn get(&self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&'a str>> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
-        };
-        value
-            .as_str()
-            .map(Some)
-            .ok_or_else(|| field(&format!("query.{name}"), "a string"))
-    }
-
-    fn ids(&self, name: &str) -> Result<Vec<&'a str>> {
-        let Some(value) = self.get(name) else {
-            return Ok(Vec::new());
-        };
-        texts(value).ok_or_else(|| field(&format!("query.{name}"), "an array of ids"))
-    }
-
-    /// Hashes of ids, ascending.
-    fn hashes(&self, name: &str) -> Result<Vec<u64>> {
-        let mut hashes: Vec<u64> = self.ids(name)?.iter().map(|id| id_hash(id)).collect();
-        hashes.sort_unstable();
-        Ok(hashes)
-    }
-
-    fn integer(
-        &self,
-        name: &str,
-        range: core::ops::RangeInclusive<u64>,
-        expected: &'static str,
-    ) -> Result<Option<u64>> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
-        };
-        let value = value.as_u64().filter(|value| range.contains(value));
-        value
-            .map(Some)
-            .ok_or_else(|| field(&format!("query.{name}"), expected))
-    }
-
-    fn seed(&self) -> Result<u64> {
-        let expected = "an integer, 0 to 18446744073709551615, or \"0x\" and hex digits";
-        match self.get("seed") {
-            None => Ok(self.text("request_id")?.map_or(0, id_hash)),
-            Some(Value::String(text)) => text
-                .strip_prefix("0x")
-                .map_or_else(
-                    || text.parse().ok(),
-                    |hex| u64::from_str_radix(hex, 16).ok(),
-                )
-                .ok_or_else(|| field("query.seed", expected)),
-            Some(value) => value.as_u64().ok_or_else(|| field("query.seed", expected)),
-        }
-    }
-}
-
-fn candidates_of(rows: &[Value]) -> Result<Candidates> {
-    if rows.len() > CANDIDATES_MAX {
-        return Err(RankInputError::TooMany { count: rows.len() });
-    }
-    let mut merger = Merger::new(rows.len());
-    for (index, row) in rows.iter().enumerate() {
-        let row = row
-            .as_object()
-            .ok_or_else(|| field(&format!("candidates[{index}]"), "an object"))?;
-        let row = candidate(index, row)?;
-        if merger.add(&NewCandidate {
-            tags: &row.tags,
-            ..row.facts
-        }) != Merged::New
-        {
-            return Err(RankInputError::Duplicate {
-                id: String::from(row.facts.id),
-            });
-        }
-    }
-    Ok(merger.finish())
-}
-
-/// A candidate whose tags are kept beside it.
-struct Row<'a> {
-    facts: NewCandidate<'a>,
-    tags: Vec<&'a str>,
-}
-
-fn candidate(index: usize, row: &Map<String, Value>) -> Result<Row<'_>> {
-    let mut facts = NewCandidate::default();
-    let mut tags = Vec::new();
-    let mut created_at_ms = None;
-    for (name, value) in row {
-        let wrong = |expected| field(&format!("candidates[{index}].{name}"), expected);
-        let label = || match value {
-            Value::Null => Ok(None),
-            _ => value
-                .as_str()
-                .filter(|text| check_label(text).is_ok())
-                .map(Some)
-                .ok_or_else(|| wrong("a string of 1 to 64 bytes, or null")),
-        };
-        match name.as_str() {
-            "id" => facts.id = id(value).ok_or_else(|| wrong(ID))?,
-            "author" => facts.author = id(value).ok_or_else(|| wrong(ID))?,
-            "created_at_ms" => {
-                created_at_ms = Some(integer(value).ok_or_else(|| wrong("an integer, Unix ms"))?);
-            }
-            "sources" => facts.sources = sources(value).ok_or_else(|| wrong(SOURCES))?,
-            "kind" => {
-                let kind = value.as_str().and_then(Kind::from_name);
-                facts.kind = kind.ok_or_else(|| wrong("post, video, image or dataset"))?;
-            }
-            "language" => facts.language = label()?,
-            "region" => facts.region = label()?,
-            "tags" => tags = texts(value).ok_or_else(|| wrong("an array of strings"))?,
-            "features" => {
-                let features = value.as_object().ok_or_else(|| wrong("an object"))?;
-                for (name, value) in features {
-                    set_feature(index, &mut facts, name, value)?;
-                }
-            }
-            _ => set_feature(index, &mut facts, name, value)?,
-        }
-    }
-    let required = [
-        ("id", facts.id.is_empty()),
-        ("author", facts.author.is_empty()),
-    ];
-    for (name, absent) in required {
-        if absent {
-            return Err(field(&format!("candidates[{index}].{name}"), ID));
-        }
-    }
-    facts.created_at_ms = created_at_ms.ok_or_else(|| {
-        field(
-            &format!("candidates[{index}].created_at_ms"),
-            "an integer, Unix ms",
-        )
-    })?;
-    Ok(Row { facts, tags })
-}
-
-const ID: &str = "an id: a string of 1 to 64 bytes without control characters";
-const NUMBER: &str = "a number, null, \"NaN\", \"Infinity\" or \"-Infinity\"";
-const SOURCES: &str = "an array of follow, trending, affinity, similar, explore";
-
-fn set_feature(
-    index: usize,
-    facts: &mut NewCandidate<'_>,
-    name: &str,
-    value: &Value,
-) -> Result<()> {
-    let unknown = || RankInputError::UnknownField {
-        index,
-        name: String::from(name),
-    };
-    let feature = Feature::from_name(name).ok_or_else(unknown)?;
-    if value.is_null() {
-        return Ok(());
-    }
-    let value = number(value);
-    let value = value.ok_or_else(|| field(&format!("candidates[{index}].{name}"), NUMBER))?;
-    if let Some(cell) = facts.features.get_mut(feature as usize) {
-        // Features are f32 by contract; what is too large becomes infinite and degrades.
-        #[allow(clippy::cast_possible_truncation)]
-        {
-            *cell = Some(value as f32);
-        }
-    }
-    Ok(())
 }
 
 /// A number, or the name of one that JSON cannot say.
@@ -375,22 +244,27 @@ fn integer(value: &Value) -> Option<i64> {
     })
 }
 
+/// A sketch: so many bytes.
+fn sketch(value: &Value) -> Option<[i8; SKETCH_DIMS]> {
+    let given = value
+        .as_array()
+        .filter(|given| given.len() == SKETCH_DIMS)?;
+    let mut sketch = [0; SKETCH_DIMS];
+    for (to, from) in sketch.iter_mut().zip(given) {
+        let byte = from.as_i64().and_then(|byte| i8::try_from(byte).ok())?;
+        *to = Some(byte).filter(|&byte| byte != i8::MIN)?;
+    }
+    Some(sketch)
+}
+
+const NUMBER: &str = "a number, null, \"NaN\", \"Infinity\" or \"-Infinity\"";
+
 fn id(value: &Value) -> Option<&str> {
     value.as_str().filter(|id| check_id(id).is_ok())
 }
 
 fn texts(value: &Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
-}
-
-fn sources(value: &Value) -> Option<Sources> {
-    let all = Sources(31);
-    texts(value)?
-        .iter()
-        .try_fold(Sources::default(), |sources, name| {
-            let bit = all.names().position(|known| known == *name)?;
-            Some(Sources(sources.0 | 1 << bit))
-        })
 }
 
 fn field(field: &str, expected: &'static str) -> RankInputError {

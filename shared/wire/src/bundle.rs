@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use edgewise_ranking::Candidates;
+use edgewise_ranking::{Candidates, UserVector};
 
 mod codec;
 
@@ -27,6 +27,8 @@ pub struct Bundle {
     /// The user's last applied interactions as short hashes of event ids, newest first, at
     /// most 64: a session's interaction that is among them is already counted.
     pub applied_events: Vec<u32>,
+    /// The user's vector in the space of the candidates' sketches.
+    pub user_vector: Option<UserVector>,
     /// The candidates, merged and capped.
     pub candidates: Candidates,
 }

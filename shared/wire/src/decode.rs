@@ -61,6 +61,9 @@ pub enum DecodeError {
     /// A value is out of its range.
     #[error("{0} is out of range")]
     OutOfRange(&'static str),
+    /// Trees are refused.
+    #[error("trees are refused: {0}")]
+    Trees(edgewise_ranking::trees::EnsembleError),
     /// A ranking configuration is refused.
     #[error("a ranking configuration is refused: {0}")]
     Config(alloc::string::String),

@@ -18,6 +18,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ids;
+pub mod import;
 pub mod internal;
 pub mod items;
 pub mod jwt;

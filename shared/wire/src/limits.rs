@@ -100,6 +100,11 @@ pub const CONFIGS_MAX: usize = 32;
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Longest model version, bytes.
 pub const MODEL_VERSION_BYTES_MAX: usize = 64;
+/// Longest name of a model's head (an objective), bytes.
+pub const HEAD_NAME_BYTES_MAX: usize = 64;
+
+/// Largest model file of LightGBM or XGBoost, bytes.
+pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Most keys of a key ring.
 pub const KEYS_MAX: usize = 8;

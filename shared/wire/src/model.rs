@@ -1,10 +1,16 @@
 //! The model snapshot: what the model pointer names, immutable under its version.
 
+mod heads;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use edgewise_ranking::RankingConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+#[cfg(doc)]
+use edgewise_ranking::config::BLEND_HEADS_MAX;
 use edgewise_ranking::feature::schema_hash;
+use edgewise_ranking::{Head, RankingConfig};
 
 use crate::codec::frame::Format;
 use crate::codec::{Reader, Writer};
@@ -23,17 +29,20 @@ pub struct ModelSnapshot {
     pub schema_hash: u64,
     /// Its configurations; the first is the default arm.
     pub configs: Vec<RankingConfig>,
+    /// Its trees by objective, at most [`BLEND_HEADS_MAX`].
+    pub heads: Vec<Head>,
 }
 
 const FORMAT: Format = Format {
     magic: "EWM1",
-    version: 1,
+    version: 2,
     bytes_max: SNAPSHOT_BYTES_MAX,
     raw_bytes_max: SNAPSHOT_RAW_BYTES_MAX,
 };
 
 impl ModelSnapshot {
-    /// The snapshot's bytes: magic `EWM1`, the configurations as JSON; at most the 32 first.
+    /// The snapshot's bytes: magic `EWM1`, the configurations as JSON (at most the 32 first),
+    /// the trees as columns.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let configs = self.configs.get(..CONFIGS_MAX).unwrap_or(&self.configs);
@@ -43,6 +52,7 @@ impl ModelSnapshot {
         for config in configs {
             out.text(&config.to_json());
         }
+        heads::write(&self.heads, &mut out);
         FORMAT.seal(self.schema_hash, &out.finish())
     }
 
@@ -53,6 +63,22 @@ impl ModelSnapshot {
     /// Anything else is refused by name; no bytes panic or reserve more than the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::from_payload(&FORMAT.open(schema_hash(), bytes)?)
+    }
+
+    /// Reads URL-safe base64 without padding of what [`ModelSnapshot::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelSnapshot::decode`]; text that is no base64 is refused as such.
+    pub fn from_base64(text: &str) -> Result<Self, DecodeError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text);
+        Self::decode(&bytes.map_err(|_| DecodeError::OutOfRange("its base64"))?)
+    }
+
+    /// [`ModelSnapshot::encode`] as text, for [`ModelSnapshot::from_base64`].
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.encode())
     }
 
     /// Reads the frame's payload.
@@ -66,11 +92,13 @@ impl ModelSnapshot {
             let config = RankingConfig::from_json(&json);
             configs.push(config.map_err(|error| DecodeError::Config(error.to_string()))?);
         }
+        let heads = heads::read(&mut input)?;
         input.end()?;
         Ok(Self {
             version,
             schema_hash: schema_hash(),
             configs,
+            heads,
         })
     }
 }

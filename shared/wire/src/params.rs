@@ -36,7 +36,7 @@ pub struct FeedParams {
     pub language: Option<String>,
     /// Only items of this region.
     pub region: Option<String>,
-    /// Time zone for the answer's hints; the host's geolocation otherwise.
+    /// Time zone of the user as an offset (`+02:00`) or `UTC`; a name is left to the host.
     pub tz: Option<String>,
     /// At most 100 item ids that must not appear.
     pub exclude: Vec<String>,
@@ -93,6 +93,31 @@ impl FeedParams {
                 .unwrap_or_default(),
             explain: choice(&query, "explain", &explain, "0 or 1")?.unwrap_or(false),
         })
+    }
+
+    /// The offset that `tz` says, minutes east of UTC; `None` for a zone's name or nonsense.
+    ///
+    /// `+02:00`, `-0330`, `+5`, `UTC`, `Z`; at most a day either way.
+    #[must_use]
+    pub fn utc_offset_minutes(&self) -> Option<i32> {
+        let text = self.tz.as_deref()?;
+        // A plus sign that nobody escaped is a space.
+        let (sign, rest) = match text.as_bytes().first()? {
+            b'+' | b' ' => (1, text.get(1..)?),
+            b'-' => (-1, text.get(1..)?),
+            _ => return ["UTC", "Z", "GMT"].contains(&text).then_some(0),
+        };
+        let (hours, minutes) = match (rest.split_once(':'), rest.len()) {
+            (Some(parts), _) => parts,
+            (None, 3 | 4) => rest.split_at_checked(rest.len() - 2)?,
+            (None, _) => (rest, "0"),
+        };
+        let number = |text: &str, max: i32| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let value = text.parse::<i32>().ok().filter(|_| digits);
+            value.filter(|&value| value <= max)
+        };
+        Some(sign * (number(hours, 24)? * 60 + number(minutes, 59)?))
     }
 
     /// The normalised query string without cursor and session.

@@ -19,6 +19,7 @@ use crate::context::Step;
 use crate::effect::Answer;
 use crate::ladder::{self, Candidate};
 use crate::lifetime;
+use crate::request::Request;
 use crate::resource::Resource;
 use crate::store::Look;
 use crate::store::load::Purpose;
@@ -48,6 +49,9 @@ pub(crate) struct Feed {
     session: Session,
     session_status: SessionStatus,
     cursor: Option<Cursor>,
+    /// The country the request comes from; empty where unknown.
+    country: String,
+    utc_offset_minutes: i32,
     ladder: Vec<Candidate>,
     stage: Stage,
 }
@@ -58,9 +62,8 @@ impl Feed {
     pub(crate) fn new(
         params: FeedParams,
         user: Option<String>,
-        country: &str,
+        request: &Request<'_>,
         config: &Config,
-        wall_ms: i64,
     ) -> Result<Box<Self>, Problem> {
         let subject = subject_of(user.as_deref());
         let cursor = params.cursor.as_deref();
@@ -69,8 +72,9 @@ impl Feed {
             .transpose()
             .map_err(Problem::cursor)?;
         let token = params.session.as_deref();
-        let (session, session_status) = session::open(token, &config.keys, subject, wall_ms);
-        let ladder = ladder::candidates(&params, user.as_deref(), country);
+        let (session, session_status) =
+            session::open(token, &config.keys, subject, request.wall_ms);
+        let ladder = ladder::candidates(&params, user.as_deref(), request.country);
         let stage = Stage::Memory;
         Ok(Box::new(Self {
             params,
@@ -78,6 +82,8 @@ impl Feed {
             session,
             session_status,
             cursor,
+            country: request.country.into(),
+            utc_offset_minutes: request.utc_offset_minutes,
             ladder,
             stage,
         }))
@@ -183,6 +189,8 @@ impl Feed {
             domain_ms,
             request_id: step.context.random,
             rung,
+            region: Some(self.country.as_str()).filter(|country| !country.is_empty()),
+            utc_offset_minutes: self.utc_offset_minutes,
         };
         let outcome = match &mut state.memory.get(&candidate.key)?.value {
             Value::Bundle { prepared, .. } => feed::answer(prepared, &input),

@@ -312,6 +312,7 @@ fn the_model_follows_its_pointer() {
         version: "m2".into(),
         schema_hash,
         configs: alloc::vec![RankingConfig::default()],
+        heads: Vec::new(),
     };
     world.origin.overlay.model.stable = "m2".into();
     let wrong = edgewise_ranking::feature::schema_hash() ^ 1;

@@ -89,7 +89,7 @@ impl Site {
         let clock = Clock::manual(NOW_MS);
         let keys = Keys::from_secret("t1", &[7; 32]).expect("a key");
         let store = Arc::new(RedbStore::in_memory().expect("a store"));
-        let model = ServingModel::new(RankingConfig::default());
+        let model = ServingModel::new(RankingConfig::default(), Vec::new()).expect("the formula");
         let origin = Origin::load(store, clock.clone(), model, keys.clone()).expect("loaded");
         let origin = Arc::new(origin);
         let service = Service::new(&config, AdminToken::new(TOKEN));

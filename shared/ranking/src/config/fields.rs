@@ -109,6 +109,12 @@ pub(super) const FIELDS: &[Field] = &[
         1.0,
         selection.variety_lambda
     ),
+    real!(
+        ["selection", "variety_vectors"],
+        0.0,
+        1.0,
+        selection.variety_vectors
+    ),
     integer!(
         ["selection", "variety_displacement"],
         0,

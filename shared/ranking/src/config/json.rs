@@ -8,8 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
-use super::RankingConfig;
 use super::fields::{FIELDS, Field, Range, WEIGHT, WEIGHTS, Weight};
+use super::{RankingConfig, blend};
 use crate::candidates::Kind;
 
 /// Longest name, bytes.
@@ -18,7 +18,7 @@ const NAME_MAX: usize = 64;
 /// What was given is repeated in an error up to this many characters.
 const FOUND_MAX: usize = 80;
 
-const BY_KIND: &str = "by_kind";
+pub(super) const BY_KIND: &str = "by_kind";
 
 /// Why a ranking configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    fn invalid(field: &str, allowed: impl Into<String>, found: impl ToString) -> Self {
+    pub(super) fn invalid(field: &str, allowed: impl Into<String>, found: impl ToString) -> Self {
         let mut found = found.to_string();
         // What was given may be a whole document.
         if let Some((end, _)) = found.char_indices().nth(FOUND_MAX) {
@@ -85,7 +85,8 @@ impl RankingConfig {
     /// # Errors
     /// Names the first field that is out of range, and the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_name(&self.name)?;
+        check_name("name", &self.name)?;
+        blend::validate(&self.blend)?;
         for field in FIELDS {
             check(&field.path.join("."), field.range, (field.get)(self))?;
         }
@@ -124,6 +125,7 @@ impl RankingConfig {
         for (key, value) in root {
             match key.as_str() {
                 "name" => config.name = read_name(value)?,
+                "blend" => config.blend = blend::read(value)?,
                 "feed" | "video" => read_weights(&mut config, key, value)?,
                 _ => read_fields(&mut config, &mut alloc::vec![key.as_str()], value)?,
             }
@@ -141,6 +143,9 @@ impl RankingConfig {
                 field.path,
                 number((field.get)(self), field.range),
             );
+        }
+        if !self.blend.is_empty() {
+            root.insert("blend".into(), blend::to_value(&self.blend));
         }
         for profile in ["feed", "video"] {
             root.insert(profile.into(), self.weights_to_value(profile));
@@ -195,17 +200,17 @@ fn read_name(value: &Value) -> Result<String, ConfigError> {
             value,
         ));
     };
-    check_name(name)?;
+    check_name("name", name)?;
     Ok(name.clone())
 }
 
-fn check_name(name: &str) -> Result<(), ConfigError> {
+pub(super) fn check_name(field: &str, name: &str) -> Result<(), ConfigError> {
     let fits = (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     let allowed = "a string of 1 to 64 bytes without control characters";
     if fits {
         Ok(())
     } else {
-        Err(ConfigError::invalid("name", allowed, format!("{name:?}")))
+        Err(ConfigError::invalid(field, allowed, format!("{name:?}")))
     }
 }
 
@@ -263,7 +268,7 @@ fn unknown(path: &[&str]) -> ConfigError {
         .collect();
     allowed.dedup();
     if parent.is_empty() {
-        allowed.splice(0..0, ["name", "feed", "video"]);
+        allowed.splice(0..0, ["name", "blend", "feed", "video"]);
     }
     ConfigError::Unknown {
         field: path.join("."),
@@ -309,7 +314,10 @@ fn read_weights(
     Ok(())
 }
 
-fn object<'a>(path: &str, value: &'a Value) -> Result<&'a Map<String, Value>, ConfigError> {
+pub(super) fn object<'a>(
+    path: &str,
+    value: &'a Value,
+) -> Result<&'a Map<String, Value>, ConfigError> {
     value
         .as_object()
         .ok_or_else(|| ConfigError::invalid(path, "an object", value))
@@ -331,14 +339,14 @@ fn find_weight(profile: &str, path: &str, name: &str) -> Result<&'static Weight,
         })
 }
 
-fn read_number(path: &str, range: Range, value: &Value) -> Result<f64, ConfigError> {
+pub(super) fn read_number(path: &str, range: Range, value: &Value) -> Result<f64, ConfigError> {
     match value.as_f64() {
         Some(number) if range.allows(number) => Ok(number),
         _ => Err(ConfigError::invalid(path, describe(range), value)),
     }
 }
 
-fn check(path: &str, range: Range, value: f64) -> Result<(), ConfigError> {
+pub(super) fn check(path: &str, range: Range, value: f64) -> Result<(), ConfigError> {
     if range.allows(value) {
         return Ok(());
     }
@@ -354,7 +362,7 @@ fn describe(range: Range) -> String {
     format!("{what} from {} to {}", range.min, range.max)
 }
 
-fn number(value: f64, range: Range) -> Value {
+pub(super) fn number(value: f64, range: Range) -> Value {
     if range.integer {
         return Value::from(value as u64);
     }

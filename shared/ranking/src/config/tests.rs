@@ -23,7 +23,58 @@ fn nothing_given_is_the_default() {
 
 #[test]
 fn every_field_is_written() {
-    expect![[r#"{"completion_prior_views":10.0,"feed":{"affinity":0.3,"engagement":0.4,"freshness":0.3},"freshness_decay_per_hour":0.1,"hot":{"click":0.2,"comment":2.0,"completed_view":0.5,"follow":4.0,"half_life_minutes":[20.0,360.0,2880.0],"like":1.0,"share":3.0,"view":0.1},"name":"default","selection":{"author_max":2,"author_window":20,"explore_every":10,"variety_displacement":10,"variety_lambda":0.85},"sources":{"affinity_authors":20,"affinity_cap":200,"affinity_window_days":90,"explore_cap":50,"explore_impressions":200,"explore_window_hours":72,"follow_cap":500,"follow_enough":50,"follow_windows_hours":[72,168,720],"merged_cap":900,"seen_window_days":7,"similar_cap":100,"similar_window_days":30,"trending_cap":200,"trending_window_hours":24},"version":1,"video":{"affinity":0.15,"completion":0.4,"deep":0.05,"engagement":0.25,"freshness":0.15}}"#]].assert_eq(&RankingConfig::default().to_json());
+    expect![[r#"{"completion_prior_views":10.0,"feed":{"affinity":0.3,"engagement":0.4,"freshness":0.3},"freshness_decay_per_hour":0.1,"hot":{"click":0.2,"comment":2.0,"completed_view":0.5,"follow":4.0,"half_life_minutes":[20.0,360.0,2880.0],"like":1.0,"share":3.0,"view":0.1},"name":"default","selection":{"author_max":2,"author_window":20,"explore_every":10,"variety_displacement":10,"variety_lambda":0.85,"variety_vectors":0.0},"sources":{"affinity_authors":20,"affinity_cap":200,"affinity_window_days":90,"explore_cap":50,"explore_impressions":200,"explore_window_hours":72,"follow_cap":500,"follow_enough":50,"follow_windows_hours":[72,168,720],"merged_cap":900,"seen_window_days":7,"similar_cap":100,"similar_window_days":30,"trending_cap":200,"trending_window_hours":24},"version":1,"video":{"affinity":0.15,"completion":0.4,"deep":0.05,"engagement":0.25,"freshness":0.15}}"#]].assert_eq(&RankingConfig::default().to_json());
+}
+
+#[test]
+fn blends_are_read_and_written() {
+    let text = r#"{"blend": [
+        {"head": "click", "by_kind": {"image": 0.5}, "weight": 2},
+        {"head": "formula", "weight": 0.25, "normalise": "min_max"},
+        {"head": "vectors", "normalise": "sum"}]}"#;
+    let config = RankingConfig::from_json(text).expect("a blend");
+    assert_eq!(config.blend[0].weights, [2.0, 2.0, 0.5, 2.0]);
+    assert_eq!(config.blend[1].normalise, super::Normalise::MinMax);
+    assert_eq!(config.blend[2].weights, [1.0; 4]);
+    assert_eq!(RankingConfig::from_json(&config.to_json()), Ok(config));
+}
+
+#[test]
+fn bad_blends_are_refused() {
+    check_error(
+        r#"{"blend": {}}"#,
+        expect!["blend must be an array of at most 8 heads, not {}"],
+    );
+    check_error(
+        r#"{"blend": [{"weight": 1}]}"#,
+        expect![[
+            r#"blend.0.head must be a string of 1 to 64 bytes without control characters, not """#
+        ]],
+    );
+    check_error(
+        r#"{"blend": [{"head": "click", "weigth": 1}]}"#,
+        expect![
+            "blend.0.weigth is no field of a ranking configuration; allowed: head, weight, by_kind, normalise"
+        ],
+    );
+    check_error(
+        r#"{"blend": [{"head": "click", "weight": 1e9}]}"#,
+        expect!["blend.0.weight must be a number from -100 to 100, not 1000000000.0"],
+    );
+    check_error(
+        r#"{"blend": [{"head": "click", "normalise": "rank"}]}"#,
+        expect![[r#"blend.0.normalise must be one of prediction, sum, min_max, not "rank""#]],
+    );
+    check_error(
+        r#"{"blend": [{"head": "click"}, {"head": "click"}]}"#,
+        expect!["blend.1.head must be named once, not click"],
+    );
+    check_error(
+        r#"{"blend": [{"head": "click", "by_kind": {"song": 1}}]}"#,
+        expect![
+            "blend.0.by_kind.song is no field of a ranking configuration; allowed: post, video, image, dataset"
+        ],
+    );
 }
 
 #[test]
@@ -36,7 +87,7 @@ fn errors_name_field_and_range() {
     check_error(
         r#"{"nmae": "x"}"#,
         expect![
-            "nmae is no field of a ranking configuration; allowed: name, feed, video, version, freshness_decay_per_hour, completion_prior_views, selection, hot, sources"
+            "nmae is no field of a ranking configuration; allowed: name, blend, feed, video, version, freshness_decay_per_hour, completion_prior_views, selection, hot, sources"
         ],
     );
     check_error(
@@ -64,7 +115,7 @@ fn errors_name_field_and_range() {
     check_error(
         r#"{"selection": {"author_windw": 20}}"#,
         expect![
-            "selection.author_windw is no field of a ranking configuration; allowed: author_max, author_window, variety_lambda, variety_displacement, explore_every"
+            "selection.author_windw is no field of a ranking configuration; allowed: author_max, author_window, variety_lambda, variety_vectors, variety_displacement, explore_every"
         ],
     );
     check_error(

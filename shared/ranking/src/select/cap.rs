@@ -84,13 +84,18 @@ impl AuthorCap {
         &self.history
     }
 
-    /// Puts a candidate of `author` at the next position.
-    pub(crate) fn place(&mut self, author: u32) {
+    /// Takes out a candidate of `author` that will not be placed.
+    pub(crate) fn withdraw(&mut self, author: u32) {
         self.total_left -= 1;
         self.left[author as usize] -= 1;
         if !self.allows(author) {
             self.blocked_left -= 1;
         }
+    }
+
+    /// Puts a candidate of `author` at the next position.
+    pub(crate) fn place(&mut self, author: u32) {
+        self.withdraw(author);
         self.advance(author);
     }
 

@@ -15,7 +15,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use self::cap::{AuthorCap, NO_AUTHOR};
-use self::variety::{MinMax, jaccard, tag_mask};
+use self::variety::{MinMax, Variety, tag_mask};
 use crate::candidates::{Candidates, Sources};
 use crate::config::{SelectionConfig, VARIETY_DISPLACEMENT_MAX};
 use crate::order::{Entry, Order};
@@ -53,12 +53,17 @@ pub(crate) struct Selector<'a> {
     config: SelectionConfig,
     order: Order<'a>,
     limit: usize,
+    /// Asked before a row may be placed.
+    admits: Option<&'a dyn Fn(u32) -> bool>,
+    /// Rows that it refused.
+    refused: u32,
+    variety: Variety<'a>,
     /// Items that earlier pages showed.
     shown_before: u32,
     seed: u64,
     cap: AuthorCap,
     scale: MinMax,
-    /// By row: already on the page.
+    /// By row: already on the page, or refused.
     placed: Vec<bool>,
     queue: Vec<Slot>,
     /// Items placed outside explore slots.
@@ -75,7 +80,7 @@ pub(crate) struct Selector<'a> {
 
 impl<'a> Selector<'a> {
     pub(crate) fn new(
-        query: &Query<'_>,
+        query: &Query<'a>,
         candidates: &'a Candidates,
         config: &SelectionConfig,
         order: Order<'a>,
@@ -107,6 +112,9 @@ impl<'a> Selector<'a> {
                 ..*config
             },
             limit,
+            admits: query.admits,
+            refused: 0,
+            variety: Variety::new(candidates, config),
             shown_before: query.position,
             seed,
             cap,
@@ -123,8 +131,8 @@ impl<'a> Selector<'a> {
         }
     }
 
-    /// Builds the page.
-    pub(crate) fn run(mut self) -> Vec<Ranked> {
+    /// Builds the page; also says how many candidates `admits` refused.
+    pub(crate) fn run(mut self) -> (Vec<Ranked>, u32) {
         while self.page.len() < self.limit {
             if explore::is_slot(self.next_position(), self.config.explore_every) && self.explore() {
                 continue;
@@ -138,7 +146,18 @@ impl<'a> Selector<'a> {
             let chosen = self.choose();
             self.take(chosen);
         }
-        self.page
+        (self.page, self.refused)
+    }
+
+    /// Whether `entry` may be placed; where not it is no candidate any more.
+    fn admit(&mut self, entry: Entry) -> bool {
+        let admitted = self.admits.is_none_or(|admits| admits(entry.row));
+        if !admitted {
+            self.refused += 1;
+            self.placed[entry.row as usize] = true;
+            self.cap.withdraw(entry.author);
+        }
+        admitted
     }
 
     fn next_position(&self) -> u32 {
@@ -188,6 +207,12 @@ impl<'a> Selector<'a> {
                 open += usize::from(is_taken && rank == open + 1);
             };
             taken[entry.row as usize] = true;
+            // What is in the queue that is replaced was admitted.
+            let known = outdated.iter().any(|slot| slot.entry.row == entry.row);
+            if !known && !self.admit(entry) {
+                cap.withdraw(entry.author);
+                continue;
+            }
             cap.place(entry.author);
             // What was delayed in the order that is replaced has used up that delay, and
             // what it was compared with stays on the page.
@@ -254,10 +279,10 @@ impl<'a> Selector<'a> {
     /// Brings the similarity of a queued item up to date with the page.
     fn compare_with_page(&mut self, index: usize) {
         let slot = &mut self.queue[index];
-        let tags = self.candidates.tags_of(slot.entry.row as usize);
-        for (item, mask) in self.page.iter().zip(&self.page_masks).skip(slot.compared) {
-            if mask & slot.tag_mask != 0 && slot.similarity < 1.0 {
-                let similarity = jaccard(tags, self.candidates.tags_of(item.row as usize));
+        for (item, &mask) in self.page.iter().zip(&self.page_masks).skip(slot.compared) {
+            if slot.similarity < 1.0 {
+                let pair = [(slot.entry.row, slot.tag_mask), (item.row, mask)];
+                let similarity = self.variety.similarity(pair);
                 if similarity > slot.similarity {
                     slot.similarity = similarity;
                 }
@@ -338,7 +363,14 @@ impl<'a> Selector<'a> {
     fn explore(&mut self) -> bool {
         let pool = match self.explore_pool.take() {
             Some(pool) => pool,
-            None => explore_pool(self.candidates, self.order.entries()),
+            None => {
+                let mut pool = explore_pool(self.candidates, self.order.entries());
+                // All are asked: a propensity is a share of those that may be drawn.
+                pool.retain(|&entry| {
+                    self.placed[entry.row as usize] || self.is_queued(entry) || self.admit(entry)
+                });
+                pool
+            }
         };
         let may_stand =
             |entry: &&Entry| !self.placed[entry.row as usize] && self.cap.allows(entry.author);
@@ -364,6 +396,10 @@ impl<'a> Selector<'a> {
         );
         self.leave_queue(entry);
         true
+    }
+
+    fn is_queued(&self, entry: Entry) -> bool {
+        self.queue.iter().any(|slot| slot.entry.row == entry.row)
     }
 
     /// Takes an explored item out of the capped order. Where the author comes up again

@@ -30,9 +30,7 @@ fn candidates(rows: &[(&str, &str, &[&str], Sources)]) -> Candidates {
 }
 
 fn page(candidates: &Candidates, query: &Query<'_>) -> Ranking {
-    let model = Model {
-        version: String::from("test"),
-    };
+    let model = Model::formula("test");
     rank(query, candidates, &model, &RankingConfig::default(), 0, 7)
 }
 
@@ -151,9 +149,7 @@ fn explore_draws_each_candidate_as_often_as_its_propensity_says() {
         .map(|(n, (id, author))| (id.as_str(), author.as_str(), &[][..], source(n)))
         .collect();
     let candidates = candidates(&rows);
-    let model = Model {
-        version: String::from("test"),
-    };
+    let model = Model::formula("test");
     let query = Query {
         limit: 10,
         ..Query::default()

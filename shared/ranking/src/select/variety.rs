@@ -1,7 +1,57 @@
-//! Tag variety by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
+//! Variety by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998), by tags,
+//! by vectors, or by both.
 
 use crate::candidates::Candidates;
+use crate::config::SelectionConfig;
 use crate::order::Entry;
+use crate::sketch::cosine;
+
+/// How alike items are, 0..=1.
+pub(crate) struct Variety<'a> {
+    candidates: &'a Candidates,
+    /// Share of the vectors; the rest is that of the tags.
+    vectors: f64,
+}
+
+impl<'a> Variety<'a> {
+    pub(crate) fn new(candidates: &'a Candidates, config: &SelectionConfig) -> Self {
+        let vectors = config.variety_vectors;
+        Self {
+            candidates,
+            // NaN is no share.
+            vectors: if (0.0..=1.0).contains(&vectors) {
+                vectors
+            } else {
+                0.0
+            },
+        }
+    }
+
+    /// Similarity of two rows, each with its [`tag_mask`].
+    #[inline]
+    pub(crate) fn similarity(&self, [(a, mask_a), (b, mask_b)]: [(u32, u64); 2]) -> f64 {
+        let tags = if mask_a & mask_b == 0 {
+            0.0
+        } else {
+            let [a, b] = [a, b].map(|row| self.candidates.tags_of(row as usize));
+            jaccard(a, b)
+        };
+        if self.vectors > 0.0 {
+            (1.0 - self.vectors) * tags + self.vectors * self.of_vectors(a, b)
+        } else {
+            tags
+        }
+    }
+
+    /// Cosine of the sketches where it is above 0; 0 where one is missing.
+    fn of_vectors(&self, a: u32, b: u32) -> f64 {
+        let [a, b] = [a, b].map(|row| self.candidates.sketch.of(row as usize));
+        match (a, b) {
+            (Some(a), Some(b)) => cosine(a, b).max(0.0),
+            _ => 0.0,
+        }
+    }
+}
 
 /// A row's tags as a set of 64 bits: disjoint bits mean disjoint tags.
 pub(crate) fn tag_mask(candidates: &Candidates, row: u32) -> u64 {

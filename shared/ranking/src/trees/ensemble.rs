@@ -96,7 +96,8 @@ pub enum Test {
     /// A library's `f64` threshold rounded toward minus infinity decides `f32` values as
     /// the `f64` would; XGBoost's `x < t` is `x <= next_down(t)`.
     AtMost {
-        /// Finite, or minus infinity.
+        /// Not NaN. Plus infinity lets every number go left: how LightGBM tells missing values
+        /// from all others.
         threshold: f32,
         /// NaN goes left.
         nan_left: bool,
@@ -181,13 +182,21 @@ impl Ensemble {
             Link::Logistic { scale } => scale,
             Link::Identity | Link::Exp => 0.0,
         };
-        if self.base.is_finite() && scale.is_finite() {
+        if self.is_finite(self.base) && scale.is_finite() {
             Ok(())
         } else {
             Err(EnsembleError::NotFinite {
                 tree: 0,
                 what: "the base margin or the link's scale",
             })
+        }
+    }
+
+    /// Whether `number` is finite in the type that the library sums.
+    fn is_finite(&self, number: f64) -> bool {
+        match self.library {
+            Library::LightGbm => number.is_finite(),
+            Library::XgBoost => (number as f32).is_finite(),
         }
     }
 
@@ -204,7 +213,7 @@ impl Ensemble {
         if leaves != nodes + 1 {
             return Err(shape("a tree has one leaf more than nodes"));
         }
-        if !tree.leaves.iter().all(|leaf| leaf.is_finite()) {
+        if !tree.leaves.iter().all(|&leaf| self.is_finite(leaf)) {
             return Err(EnsembleError::NotFinite {
                 tree: index,
                 what: "a leaf",
@@ -254,7 +263,7 @@ impl Ensemble {
         match node.test {
             Test::AtMost { threshold, .. } => {
                 // Minus infinity is what f64 thresholds below every f32 round to.
-                if threshold.is_nan() || threshold == f32::INFINITY {
+                if threshold.is_nan() {
                     return Err(EnsembleError::NotFinite {
                         tree,
                         what: "a threshold",

@@ -1,8 +1,16 @@
 //! Gradient-boosted trees: what they are, and evaluators laid out for speed.
 
 mod ensemble;
+mod forest;
+#[cfg(test)]
+mod laws;
+mod naive;
+mod quick;
+#[cfg(test)]
+mod refusals;
 
 pub use ensemble::{
     CATEGORY_WORDS_MAX, Child, Ensemble, EnsembleError, FEATURES_MAX, LEAVES_MAX, LEAVES_TOTAL_MAX,
     Library, Link, Node, TREES_MAX, Test, Tree,
 };
+pub use forest::{Forest, Layout};

@@ -52,14 +52,14 @@ fn page(prepared: &mut Prepared, ask: &Ask<'_>) -> (Value, FeedOutcome) {
         cursor: ask.cursor.as_ref(),
         overlay: ask.overlay.as_ref(),
         config: &RankingConfig::default(),
-        model: &Model {
-            version: "linear-1".to_string(),
-        },
+        model: &Model::formula("linear-1"),
         keys: &keys(),
         wall_ms: NOW_MS,
         domain_ms: NOW_MS,
         request_id: [ask.request; 16],
         rung: ask.rung,
+        region: None,
+        utc_offset_minutes: 0,
     };
     let outcome = answer(prepared, &input);
     (serde_json::from_slice(&outcome.body).unwrap(), outcome)

@@ -152,14 +152,14 @@ fn a_feed_of_the_hot_rung_keeps_the_lists_order() {
         cursor: None,
         overlay: Some(&overlay),
         config: &config,
-        model: &Model {
-            version: "linear-1".to_string(),
-        },
+        model: &Model::formula("linear-1"),
         keys: &keys(),
         wall_ms: NOW_MS,
         domain_ms: NOW_MS,
         request_id: [3; 16],
         rung: Rung::Hot,
+        region: None,
+        utc_offset_minutes: 0,
     };
     let outcome = feed::answer(&mut prepared, &input);
     let body: Value = serde_json::from_slice(&outcome.body).unwrap();

@@ -13,10 +13,10 @@ use crate::fixture::{NOW_MS, bundle, new_item, overlay, tombstones};
 
 /// Ids of the merged view.
 fn merged(bundle: Bundle, overlay: &Overlay) -> Vec<String> {
-    let sources = RankingConfig::default().sources;
+    let config = RankingConfig::default();
     let mut prepared = Prepared::new(bundle);
     prepared
-        .current(Some(overlay), &sources)
+        .current(Some(overlay), &config)
         .ids
         .iter()
         .map(String::from)
@@ -75,10 +75,10 @@ fn the_follow_window_widens_while_followed_items_are_few() {
 
 #[test]
 fn joined_rows_know_their_author_and_their_facts() {
-    let sources = RankingConfig::default().sources;
+    let config = RankingConfig::default();
     let mut prepared = Prepared::new(bundle(100, 10));
     let items = Vec::from([new_item("n1", "a3"), new_item("n2", "a0")]);
-    let candidates = prepared.current(Some(&overlay(items)), &sources);
+    let candidates = prepared.current(Some(&overlay(items)), &config);
     assert_eq!(candidates.len(), 102);
     assert_eq!(candidates.feature(100, Feature::Interactions), Some(3.0));
     assert_eq!(candidates.feature(101, Feature::Interactions), Some(0.0));
@@ -97,7 +97,7 @@ fn joined_rows_know_their_author_and_their_facts() {
 
 #[test]
 fn counters_replace_those_of_rows() {
-    let sources = RankingConfig::default().sources;
+    let config = RankingConfig::default();
     let mut prepared = Prepared::new(bundle(10, 10));
     let counters = Counters {
         likes: 1_000,
@@ -109,13 +109,13 @@ fn counters_replace_those_of_rows() {
         is_new: false,
         ..new_item("i4", "a4")
     };
-    let view = prepared.current(Some(&overlay(Vec::from([touched]))), &sources);
+    let view = prepared.current(Some(&overlay(Vec::from([touched]))), &config);
     assert_eq!(view.feature(4, Feature::Likes), Some(1_000.0));
     assert_eq!(view.feature(4, Feature::Impressions), Some(0.0));
     assert_eq!(view.feature(4, Feature::WatchRatioSum), Some(2.5));
     assert_eq!(view.feature(4, Feature::Interactions), Some(0.0));
     // Without the overlay the bundle is as it was.
-    assert_eq!(prepared.current(None, &sources), &bundle(10, 10).candidates);
+    assert_eq!(prepared.current(None, &config), &bundle(10, 10).candidates);
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn of_an_older_overlay_only_tombstones_count() {
     let mut old = overlay(Vec::from([new_item("n1", "a1"), new_item("i4", "a4")]));
     old.position = 99;
     old.tombstones = tombstones(&["i5"]);
-    let sources = RankingConfig::default().sources;
+    let config = RankingConfig::default();
     let mut prepared = Prepared::new(bundle(10, 10));
-    let view = prepared.current(Some(&old), &sources);
+    let view = prepared.current(Some(&old), &config);
     assert_eq!(view.len(), 9);
     assert_eq!(view.feature(4, Feature::Likes), Some(28.0));
     assert!(view.ids.iter().all(|id| id != "n1" && id != "i5"));
@@ -133,23 +133,23 @@ fn of_an_older_overlay_only_tombstones_count() {
 
 #[test]
 fn a_view_is_kept_until_the_overlay_moves() {
-    let sources = RankingConfig::default().sources;
+    let config = RankingConfig::default();
     let mut prepared = Prepared::new(bundle(10, 10));
     let mut overlay = overlay(Vec::from([new_item("n1", "a1")]));
     let before = prepared
-        .current(Some(&overlay), &sources)
+        .current(Some(&overlay), &config)
         .ids
         .get(0)
         .as_ptr();
     let again = prepared
-        .current(Some(&overlay), &sources)
+        .current(Some(&overlay), &config)
         .ids
         .get(0)
         .as_ptr();
     assert_eq!(before, again);
     overlay.position += 1;
     overlay.items.push(new_item("n2", "a2"));
-    assert_eq!(prepared.current(Some(&overlay), &sources).len(), 12);
+    assert_eq!(prepared.current(Some(&overlay), &config).len(), 12);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn repeated_ids_of_a_bundle_are_dropped() {
     twice.candidates.push(&row);
     let mut prepared = Prepared::new(twice);
     let ids: Vec<_> = prepared
-        .current(None, &RankingConfig::default().sources)
+        .current(None, &RankingConfig::default())
         .ids
         .iter()
         .collect();
@@ -222,9 +222,9 @@ proptest! {
         let mut overlay = overlay(items);
         overlay.position = position;
         overlay.tombstones = tombstones(&dead);
-        let sources = RankingConfig::default().sources;
+        let config = RankingConfig::default();
         let mut prepared = Prepared::new(bundle(40, 12));
-        let view = prepared.current(Some(&overlay), &sources).clone();
+        let view = prepared.current(Some(&overlay), &config).clone();
         let distinct: BTreeSet<&str> = view.ids.iter().collect();
         prop_assert_eq!(distinct.len(), view.len());
         prop_assert!(dead.iter().all(|id| !distinct.contains(id)));
@@ -246,7 +246,7 @@ proptest! {
         let mut later = overlay.clone();
         later.position += 1;
         later.items.clear();
-        prepared.current(Some(&later), &sources);
-        prop_assert_eq!(prepared.current(Some(&overlay), &sources), &view);
+        prepared.current(Some(&later), &config);
+        prop_assert_eq!(prepared.current(Some(&overlay), &config), &view);
     }
 }

@@ -75,6 +75,7 @@ impl Bundle {
             removed_items: list(&mut input, "removed_items", REMOVED_ITEMS_MAX)?,
             applied_events: list(&mut input, "applied_events", APPLIED_EVENTS_MAX)?,
             candidates: candidates::read(&mut input)?,
+            user_vector: None,
         };
         input.end()?;
         Ok(bundle)

@@ -131,7 +131,8 @@ pub(super) fn read(input: &mut Reader<'_>) -> Result<Candidates, DecodeError> {
         tag_ends,
         tags: tags.into_iter().map(|tag| tag as u16).collect(),
         columns,
-        present: present.into_iter().map(|bits| bits as u16).collect(),
+        present: present.into_iter().map(|bits| bits as u32).collect(),
+        ..Candidates::default()
     })
 }
 
