@@ -16,11 +16,10 @@
 //! every tier ([`edgewise_cache`]) and one place where values enter (`state`).
 
 extern crate alloc;
+// The module needs an allocator and a panic handler, nothing else: `std` cannot be named.
 #[cfg(test)]
 extern crate std;
-// A library needs an allocator and a panic handler, nothing else: `std` cannot be named.
-// `edge.wasm` brings its own (`runtime`).
-#[cfg(not(any(test, all(target_arch = "wasm32", feature = "exports"))))]
+#[cfg(not(test))]
 extern crate std as _;
 
 pub mod abi;
@@ -48,8 +47,6 @@ mod overlay;
 mod resource;
 mod router;
 mod routes;
-#[cfg(all(target_arch = "wasm32", feature = "exports"))]
-mod runtime;
 mod served;
 mod state;
 mod stats;
