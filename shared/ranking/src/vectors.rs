@@ -56,24 +56,86 @@ impl Kernel for F32<'_> {
 fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     let (a, a_tail) = a.as_chunks::<LANES>();
     let (b, b_tail) = b.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
+    let mut sums = lanes::ZERO;
     for (a, b) in a.iter().zip(b) {
+        sums = lanes::add_products(sums, a, b);
+    }
+    if !a_tail.is_empty() {
+        // A sum that began with 0 is never -0, so adding 0 where the tail ends changes nothing.
+        let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+        a[..a_tail.len()].copy_from_slice(a_tail);
+        b[..b_tail.len()].copy_from_slice(b_tail);
+        sums = lanes::add_products(sums, &a, &b);
+    }
+    let sum = lanes::total(sums);
+    // The bits of a NaN that arithmetic makes differ from machine to machine.
+    if sum.is_nan() { f32::NAN } else { sum }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod lanes {
+    use super::LANES;
+
+    pub(super) const ZERO: [f32; LANES] = [0.0; LANES];
+
+    #[inline(always)]
+    pub(super) fn add_products(
+        mut sums: [f32; LANES],
+        a: &[f32; LANES],
+        b: &[f32; LANES],
+    ) -> [f32; LANES] {
         for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
         }
+        sums
     }
-    for ((sum, a), b) in sums.iter_mut().zip(a_tail).zip(b_tail) {
-        *sum += a * b;
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
+
+    #[inline(always)]
+    pub(super) fn total(mut sums: [f32; LANES]) -> f32 {
+        let mut width = LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                sums[lane] += sums[lane + width];
+            }
+            width /= 2;
         }
-        width /= 2;
+        sums[0]
     }
-    // The bits of a NaN that arithmetic makes differ from machine to machine.
-    if sums[0].is_nan() { f32::NAN } else { sums[0] }
+}
+
+/// Spelled out: the compiler makes vectors of the portable code in some modules and not in
+/// others, and then it takes twice the time.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod lanes {
+    use core::arch::wasm32::{
+        f32x4, f32x4_add, f32x4_extract_lane, f32x4_mul, i32x4_shuffle, v128,
+    };
+
+    use super::LANES;
+
+    pub(super) const ZERO: [v128; LANES / 4] = [f32x4(0.0, 0.0, 0.0, 0.0); LANES / 4];
+
+    #[inline(always)]
+    pub(super) fn add_products(
+        mut sums: [v128; LANES / 4],
+        a: &[f32; LANES],
+        b: &[f32; LANES],
+    ) -> [v128; LANES / 4] {
+        let load = |[a, b, c, d]: [f32; 4]| f32x4(a, b, c, d);
+        let (a, b) = (a.as_chunks().0, b.as_chunks().0);
+        for quarter in 0..LANES / 4 {
+            let product = f32x4_mul(load(a[quarter]), load(b[quarter]));
+            sums[quarter] = f32x4_add(sums[quarter], product);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    pub(super) fn total([a, b, c, d]: [v128; LANES / 4]) -> f32 {
+        let four = f32x4_add(f32x4_add(a, c), f32x4_add(b, d));
+        let two = f32x4_add(four, i32x4_shuffle::<2, 3, 2, 3>(four, four));
+        f32x4_extract_lane::<0>(two) + f32x4_extract_lane::<1>(two)
+    }
 }
 
 struct I8<'a> {

@@ -24,7 +24,7 @@ use super::ensemble::{Child, Ensemble, Test, Tree};
 
 /// Leaves of a word.
 const BITS: usize = 8;
-/// Distinct tests of a chunk: their answers for [`evaluate::ROWS`] rows take 64 KB. More
+/// Distinct tests of a chunk: their answers for 32 rows take 64 KB. More
 /// would share better in large ensembles and cost small ones the time to clear them.
 const TESTS: usize = 2048;
 /// Clears are padded to groups, or every word's loop would end with a wrong guess.

@@ -20,6 +20,10 @@ const WORDS: usize = LEAVES_MAX / BITS;
 /// A byte for each row.
 type Lanes = [u8; ROWS];
 
+/// Lanes that do not straddle cache lines.
+#[repr(align(64))]
+struct Aligned<const COUNT: usize>([Lanes; COUNT]);
+
 impl Quick {
     /// Sums of the leaves each row of `matrix` falls into.
     pub(in super::super) fn sums(&self, ensemble: &Ensemble, matrix: &Matrix, sums: &mut Vec<f64>) {
@@ -58,14 +62,14 @@ impl Kernel for Evaluation<'_> {
     #[inline(always)]
     fn run(self) {
         // All ones where a row fails a test.
-        let mut fails = [[0; ROWS]; TESTS];
+        let mut fails = Aligned([[0; ROWS]; TESTS]);
         for (block, sums) in self.sums.iter_mut().enumerate() {
-            let mut rest = fails.iter_mut();
+            let mut rest = fails.0.iter_mut();
             for column in &self.chunk.columns {
                 let values = load(self.columns[usize::from(column.feature)], block);
                 answer(self.ensemble, column, values, &mut rest);
             }
-            add_leaves(self.chunk, self.ensemble.library, &fails, sums);
+            add_leaves(self.chunk, self.ensemble.library, &fails.0, sums);
         }
     }
 }
@@ -134,13 +138,14 @@ fn answer<'a>(
 
 #[inline(always)]
 fn add_leaves(chunk: &Chunk, library: Library, fails: &[Lanes; TESTS], sums: &mut [f64; ROWS]) {
-    let mut alive = [[0; ROWS]; WORDS];
-    let mut places = [[0; ROWS]; WORDS];
+    let mut alive = Aligned([[0; ROWS]; WORDS]);
+    let mut places = Aligned([[0; ROWS]; WORDS]);
+    let (alive, places) = (&mut alive.0, &mut places.0);
     let (mut first, mut start) = (0, 0);
     for &words in &chunk.trees {
         let words = usize::from(words);
         let tree = first..first + words;
-        for (&end, alive) in chunk.ends[tree.clone()].iter().zip(&mut alive) {
+        for (&end, alive) in chunk.ends[tree.clone()].iter().zip(&mut *alive) {
             let end = end as usize;
             *alive = reachable(&chunk.clears[start..end], fails);
             start = end;
@@ -156,9 +161,9 @@ fn add_leaves(chunk: &Chunk, library: Library, fails: &[Lanes; TESTS], sums: &mu
                 }
             }
             Some(leaves) if words <= SMALL_WORDS => {
-                add_small(leaves, &alive, sums);
+                add_small(leaves, alive, sums);
             }
-            _ => add_large(&chunk.leaves[tree], &mut alive, &mut places, sums),
+            _ => add_large(&chunk.leaves[tree], alive, places, sums),
         }
         first += words;
         if library == Library::XgBoost {
