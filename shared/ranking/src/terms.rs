@@ -1,5 +1,7 @@
 //! The formula's terms as functions of checked facts.
 
+use crate::vectors::logistic;
+
 const MS_PER_HOUR: f64 = 3_600_000.0;
 
 /// Hours since creation; an item of the future has age 0.
@@ -39,7 +41,7 @@ pub(crate) fn deep(dot: f64) -> f64 {
     if dot == 0.0 {
         0.5
     } else {
-        1.0 / (1.0 + libm::exp(-dot))
+        logistic(dot)
     }
 }
 

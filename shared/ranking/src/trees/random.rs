@@ -60,8 +60,7 @@ impl Random {
     }
 
     fn threshold(&mut self) -> f32 {
-        let value = self.value();
-        if value == f32::INFINITY { 3.0 } else { value }
+        self.value()
     }
 }
 
