@@ -19,7 +19,8 @@ fn folder() -> PathBuf {
     paths::target().join("tools/python")
 }
 
-/// The interpreter, if [`install`] has been able to make it; tests find it as `EDGEWISE_PYTHON`.
+/// The interpreter, if [`install`] has been able to make it; tests and
+/// benches find it as `EDGEWISE_PYTHON`.
 pub(crate) fn interpreter() -> Option<PathBuf> {
     let python = folder().join("bin/python");
     (python.exists() && stamp().exists()).then_some(python)

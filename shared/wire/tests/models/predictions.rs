@@ -1,19 +1,18 @@
 //! Imported models predict what the libraries that trained them predict.
 //!
 //! `tests/oracles/predict.py` trains models and writes them with rows and raw predictions; here
-//! each is imported and evaluated as plainly as can be. `EDGEWISE_PYTHON` names an interpreter
+//! each is imported and evaluated, node by node and in the layout that a [`Forest`] chooses. `EDGEWISE_PYTHON` names an interpreter
 //! with the packages of `tests/oracles/requirements.txt` (`cargo xtask setup` makes it, `cargo
 //! xtask test` sets it); without it these tests say that they were skipped.
 //! `EDGEWISE_MODELS` is how many models of each library are trained.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use edgewise_ranking::trees::{Ensemble, Test};
+use edgewise_ranking::Matrix;
+use edgewise_ranking::trees::{Ensemble, Forest, Layout, Test};
 use edgewise_wire::import::{Format, import};
-
-use crate::evaluate::{lightgbm_sum, xgboost_sum};
 
 /// Models of each library where `EDGEWISE_MODELS` does not say.
 const MODELS: u32 = 1_000;
@@ -21,33 +20,24 @@ const MODELS: u32 = 1_000;
 const TOLERANCE: f64 = 1e-12;
 const ROWS: usize = 1_000;
 
-/// Gives the difference of a row's prediction to the expected one, and whether it will do.
-type Compare = fn(&Ensemble, &[f32], &[u8]) -> (f64, bool);
+/// The expected prediction of a row, by its bytes.
+type Expected = fn(&[u8]) -> f64;
 
 #[test]
 fn predictions_are_lightgbms() {
-    check("lightgbm", |ensemble, row, expected| {
-        let expected = f64::from_le_bytes(expected.try_into().unwrap());
-        let sum = lightgbm_sum(ensemble, row);
-        let difference = (sum - expected).abs();
-        (
-            difference,
-            difference <= TOLERANCE * expected.abs().max(1.0),
-        )
+    check("lightgbm", TOLERANCE, |bytes| {
+        f64::from_le_bytes(bytes.try_into().unwrap())
     });
 }
 
 #[test]
 fn predictions_are_xgboosts_to_the_bit() {
-    check("xgboost", |ensemble, row, expected| {
-        let expected = f32::from_le_bytes(expected.try_into().unwrap());
-        let sum = xgboost_sum(ensemble, row);
-        let difference = f64::from((sum - expected).abs());
-        (difference, sum.to_bits() == expected.to_bits())
+    check("xgboost", 0.0, |bytes| {
+        f32::from_le_bytes(bytes.try_into().unwrap()).into()
     });
 }
 
-fn check(library: &str, compare: Compare) {
+fn check(library: &str, tolerance: f64, expected: Expected) {
     let Some(python) = std::env::var_os("EDGEWISE_PYTHON") else {
         assert!(
             std::env::var_os("EDGEWISE_REQUIRE_ALL").is_none_or(|value| value != "1"),
@@ -80,11 +70,11 @@ fn check(library: &str, compare: Compare) {
         let [seed, features, formats] = line.split('\t').collect::<Vec<_>>()[..] else {
             panic!("models.tsv: {line}");
         };
-        let case = Case::read(&folder, seed, features.parse().unwrap());
+        let case = Case::read(&folder, seed, features.parse().unwrap(), expected);
         for format in formats.split(',') {
             case.check(
                 &folder.join(format!("{seed}.{format}")),
-                compare,
+                tolerance,
                 &mut totals,
             );
         }
@@ -96,6 +86,7 @@ fn check(library: &str, compare: Compare) {
     assert_eq!(totals.different, 0, "{library}: {totals:?}");
     // Nothing that the script is to try has gone missing.
     assert!(totals.single_leaves > 0 && totals.categorical > 0 && totals.leaves > 100);
+    assert!(totals.quick > 0);
     assert_eq!(totals.zero_tests > 0, library == "lightgbm");
 }
 
@@ -104,8 +95,13 @@ struct Totals {
     models: u32,
     files: u32,
     predictions: u64,
+    /// Beyond the tolerance.
     different: u64,
+    /// Not equal to the bit.
+    other_bits: u64,
     largest: f64,
+    /// Files that are not evaluated node by node.
+    quick: u32,
     /// Leaves of the largest tree.
     leaves: usize,
     /// Files with a tree of one leaf, a categorical split, a test of zeros.
@@ -142,26 +138,31 @@ impl Totals {
 
 /// Rows and what the library predicts for them.
 struct Case {
-    rows: Vec<Vec<f32>>,
-    expected: Vec<u8>,
+    matrix: Matrix,
+    expected: Vec<f64>,
 }
 
 impl Case {
-    fn read(folder: &Path, seed: &str, features: usize) -> Self {
-        let cells: Vec<f32> = fs::read(folder.join(format!("{seed}.rows")))
-            .unwrap()
-            .chunks_exact(4)
-            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
-            .collect();
-        let case = Self {
-            rows: cells.chunks_exact(features).map(<[f32]>::to_vec).collect(),
-            expected: fs::read(folder.join(format!("{seed}.expected"))).unwrap(),
-        };
-        assert_eq!(case.rows.len(), ROWS);
-        case
+    fn read(folder: &Path, seed: &str, features: u16, expected: Expected) -> Self {
+        let cells = fs::read(folder.join(format!("{seed}.rows"))).unwrap();
+        let held: Vec<u16> = (0..features).collect();
+        let mut matrix = Matrix::new(ROWS, &held);
+        let rows = cells.chunks_exact(4 * usize::from(features));
+        assert_eq!(rows.len(), ROWS);
+        for (at, row) in rows.enumerate() {
+            for (feature, cell) in (0..).zip(row.chunks_exact(4)) {
+                matrix.column_mut(feature)[at] = f32::from_le_bytes(cell.try_into().unwrap());
+            }
+        }
+        let bytes = fs::read(folder.join(format!("{seed}.expected"))).unwrap();
+        let expected = bytes.chunks_exact(bytes.len() / ROWS).map(expected);
+        Self {
+            matrix,
+            expected: expected.collect(),
+        }
     }
 
-    fn check(&self, file: &PathBuf, compare: Compare, totals: &mut Totals) {
+    fn check(&self, file: &Path, tolerance: f64, totals: &mut Totals) {
         let bytes = fs::read(file).unwrap();
         // Names end with the column's number, whoever made them.
         let names = |name: &str| {
@@ -169,8 +170,7 @@ impl Case {
             digits.parse().ok()
         };
         let imported = import(&bytes, &names).unwrap_or_else(|error| panic!("{file:?}: {error}"));
-        let extension = file.to_str().unwrap().split_once('.').unwrap().1;
-        let format = match extension {
+        let format = match file.to_str().unwrap().split_once('.').unwrap().1 {
             "txt" => Format::LightGbmText,
             "dump.json" => Format::LightGbmJson,
             "json" => Format::XgBoostJson,
@@ -178,18 +178,27 @@ impl Case {
         };
         assert_eq!(imported.format, format);
         totals.count(&imported.ensemble);
-        for (row, expected) in self
-            .rows
-            .iter()
-            .zip(self.expected.chunks_exact(self.expected.len() / ROWS))
-        {
-            let (difference, same) = compare(&imported.ensemble, row, expected);
-            totals.predictions += 1;
-            totals.largest = totals.largest.max(difference);
-            if !same {
-                totals.different += 1;
-                if totals.different < 10 {
-                    println!("{file:?} {} {row:?}: {difference:e}", imported.objective);
+        let chosen = Forest::new(imported.ensemble.clone()).unwrap();
+        totals.quick += u32::from(chosen.layout() != Layout::Naive);
+        let naive = Forest::with_layout(imported.ensemble, Layout::Naive).unwrap();
+        let mut sums = Vec::new();
+        for forest in [chosen, naive] {
+            forest.sums(&self.matrix, &mut sums);
+            for (row, (sum, expected)) in sums.iter().zip(&self.expected).enumerate() {
+                let difference = (sum - expected).abs();
+                totals.predictions += 1;
+                totals.other_bits += u64::from(sum.to_bits() != expected.to_bits());
+                totals.largest = totals.largest.max(difference);
+                // Where nothing is tolerated, not even the sign of a zero.
+                let same = difference <= tolerance * expected.abs().max(1.0)
+                    && (tolerance > 0.0 || sum.to_bits() == expected.to_bits());
+                if !same {
+                    totals.different += 1;
+                    println!(
+                        "{file:?} {:?} row {row}: {sum:e} {expected:e}",
+                        forest.layout()
+                    );
+                    assert!(totals.different < 10, "and so on");
                 }
             }
         }

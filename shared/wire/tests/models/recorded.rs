@@ -1,9 +1,8 @@
 //! The stored model files predict what LightGBM 4.7 and XGBoost 3.2 predicted for them.
 
-use edgewise_ranking::trees::Library;
+use edgewise_ranking::Matrix;
+use edgewise_ranking::trees::{Forest, Library};
 use edgewise_wire::import::import;
-
-use crate::evaluate::{lightgbm_sum, xgboost_sum};
 
 /// Age, watch, kind.
 const ROWS: [[f32; 3]; 4] = [
@@ -34,13 +33,19 @@ fn stored_models_predict_what_their_libraries_did() {
             .position(|known| *known == name)?;
         u16::try_from(at).ok()
     };
+    let mut matrix = Matrix::new(ROWS.len(), &[0, 1, 2]);
+    for (at, row) in ROWS.iter().enumerate() {
+        for (feature, &value) in (0..).zip(row) {
+            matrix.column_mut(feature)[at] = value;
+        }
+    }
     for file in files {
-        let ensemble = import(file, &names).unwrap().ensemble;
-        for (at, row) in ROWS.iter().enumerate() {
-            match ensemble.library {
-                Library::LightGbm => assert_eq!(lightgbm_sum(&ensemble, row), LIGHTGBM[at]),
-                Library::XgBoost => assert_eq!(xgboost_sum(&ensemble, row), XGBOOST[at]),
-            }
+        let forest = Forest::new(import(file, &names).unwrap().ensemble).unwrap();
+        let mut sums = Vec::new();
+        forest.sums(&matrix, &mut sums);
+        match forest.ensemble().library {
+            Library::LightGbm => assert_eq!(sums, LIGHTGBM),
+            Library::XgBoost => assert_eq!(sums, XGBOOST.map(f64::from)),
         }
     }
 }
