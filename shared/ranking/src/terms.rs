@@ -38,11 +38,7 @@ pub(crate) fn completion(watch_ratio_sum: f64, timed_views: f64, prior: f64, vie
 /// The logistic function. Most candidates have no vector, so 0 is worth a branch.
 #[inline]
 pub(crate) fn deep(dot: f64) -> f64 {
-    if dot == 0.0 {
-        0.5
-    } else {
-        logistic(dot)
-    }
+    if dot == 0.0 { 0.5 } else { logistic(dot) }
 }
 
 /// Many candidates have no act and no interaction, so 0 is worth a branch.
