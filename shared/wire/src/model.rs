@@ -52,7 +52,7 @@ impl ModelSnapshot {
     ///
     /// Anything else is refused by name; no bytes panic or reserve more than the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::from_payload(&FORMAT.open(schema_hash(), bytes)?)
+        Self::from_payload(FORMAT.open(schema_hash(), bytes)?.bytes())
     }
 
     /// Reads the frame's payload.

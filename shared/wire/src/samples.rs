@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use edgewise_ranking::candidates::NewCandidate;
 use edgewise_ranking::feature::schema_hash;
 use edgewise_ranking::{
-    Candidates, Feature, HotSum, HotWindow, Kind, RankingConfig, Sources, id_hash, short_hash,
+    Candidates, Feature, HotSum, HotWindow, Kind, RankingConfig, Sources, UserVector, id_hash,
+    short_hash,
 };
 
 use crate::api::{Event, EventType};
@@ -98,6 +99,7 @@ pub(crate) fn bundle() -> Bundle {
         region: None,
         tags: &["music", "live"],
         features,
+        sketch: [127, -128, 0, 1, -1, 2, 3, 4],
     });
     features[Feature::Likes as usize] = Some(f32::NAN);
     candidates.push(&NewCandidate {
@@ -110,17 +112,24 @@ pub(crate) fn bundle() -> Bundle {
         region: Some("BE"),
         tags: &[],
         features,
+        ..NewCandidate::default()
     });
     candidates.push(&NewCandidate {
         id: "007",
         author: "7",
         ..NewCandidate::default()
     });
+    candidates.as_of_ms = NOW_MS - 1;
+    candidates.sketch.scale = 0.5;
     Bundle {
         user: Some("u1".to_string()),
         made_at_ms: NOW_MS,
         position: 99,
         completion_prior: 0.5,
+        user_vector: Some(UserVector {
+            scale: 0.25,
+            values: [1, -1, 2, -2, 3, -3, 4, -128],
+        }),
         follows: vec![1, 2, u32::MAX],
         hidden_authors: vec![id_hash("troll")],
         removed_items: vec![1, id_hash("seen")],
@@ -237,8 +246,8 @@ pub(crate) fn session() -> Session {
     session
 }
 
-/// A bundle as a busy site makes it: `rows` items of 350 authors over 30 days, counters
-/// with long tails, three of 120 tags each, 200 followed authors.
+/// A bundle as a busy site makes it: `rows` items of 300 authors over 30 days, counters
+/// with long tails, two of 40 tags each, 200 followed authors.
 pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     let mut random = Random(rows as u64);
     let id = |random: &mut Random, range: u64| {
@@ -248,24 +257,23 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
             random.below(range).to_string()
         }
     };
-    let authors: Vec<String> = (0..350).map(|_| id(&mut random, 1_000_000_000)).collect();
-    let tags: Vec<String> = (0..120).map(|tag| format!("topic-{tag}")).collect();
+    let authors: Vec<String> = (0..300).map(|_| id(&mut random, 10_000_000)).collect();
+    let tags: Vec<String> = (0..40).map(|tag| format!("topic-{tag}")).collect();
     let mut candidates = Candidates::default();
     for row in 0..rows {
-        let item = id(&mut random, 10_000_000_000);
-        let picked: Vec<&str> = (0..3)
-            .map(|_| tags[random.below(120) as usize].as_str())
-            .collect();
+        let item = id(&mut random, 1_000_000_000);
+        let picked = [0; 2].map(|_| tags[random.below(40) as usize].as_str());
         candidates.push(&NewCandidate {
             id: &item,
-            author: &authors[random.below(350) as usize],
+            author: &authors[random.below(300) as usize],
             created_at_ms: NOW_MS - random.below(30 * 86_400_000) as i64,
             sources: Sources([1, 2, 3, 4, 16][row * 5 / rows]),
             kind: Kind::Video,
             language: Some(["de", "fr", "en"][random.below(3) as usize]),
             region: Some(["BE", "DE", "FR", "NL"][random.below(4) as usize]),
             tags: &picked,
-            features: realistic_features(&mut random),
+            features: realistic_features(&mut random, row),
+            sketch: core::array::from_fn(|_| random.next() as i8),
         });
     }
     let mut follows: Vec<u32> = authors
@@ -281,23 +289,43 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     }
 }
 
-fn realistic_features(random: &mut Random) -> [Option<f32>; Feature::COUNT] {
-    let impressions = 200 + random.count(2_000.0);
-    let views = (f64::from(impressions) * random.unit()) as u32;
-    let ratio = f64::from(views) * (0.2 + 0.6 * random.unit());
-    let interactions = random.count(0.5).min(200);
+fn realistic_features(random: &mut Random, row: usize) -> [Option<f32>; Feature::COUNT] {
+    let impressions = f64::from(200 + random.count(2_000.0));
+    let views = (impressions * random.unit()).floor();
+    let ratio = random.unit();
+    let likes = (impressions * 0.1 * random.unit()).floor();
+    let comments = (likes * 0.3 * random.unit()).floor();
+    let shares = (likes * 0.1 * random.unit()).floor();
+    let week = (likes + 2.0 * comments + 3.0 * shares) * random.unit();
+    let day = week * random.unit();
     let mut features = [None; Feature::COUNT];
     let mut set = |feature: Feature, value: f64| features[feature as usize] = Some(value as f32);
-    set(Feature::Impressions, f64::from(impressions));
-    set(Feature::TimedViews, f64::from(views));
-    set(Feature::WatchRatioSum, ratio);
+    set(Feature::Impressions, impressions);
+    set(Feature::TimedViews, views);
+    set(Feature::WatchRatioSum, views * (0.1 + 0.8 * ratio));
+    set(Feature::CompletedViews, (views * 0.6 * ratio).floor());
+    set(Feature::Clicks, (impressions * 0.3 * random.unit()).floor());
+    set(Feature::Likes, likes);
+    set(Feature::Comments, comments);
+    set(Feature::Shares, shares);
     set(
-        Feature::Clicks,
-        f64::from((f64::from(impressions) * 0.3 * random.unit()) as u32),
+        Feature::Hides,
+        (impressions * 0.002 * random.unit()).floor(),
     );
-    set(Feature::Likes, f64::from(random.count(30.0)));
-    set(Feature::Comments, f64::from(random.count(3.0)));
-    set(Feature::Shares, f64::from(random.count(2.0)));
-    set(Feature::Interactions, f64::from(interactions));
+    set(Feature::Follows, (likes * 0.05 * random.unit()).floor());
+    set(Feature::Interactions, f64::from(random.count(0.5).min(200)));
+    set(Feature::Hot7d, week);
+    set(Feature::Hot24h, day);
+    set(Feature::Hot1h, day * 0.3 * random.unit());
+    set(Feature::RegionPopularity, (day / 40_000.0).min(1.0));
+    set(Feature::LanguagePopularity, (day / 25_000.0).min(1.0));
+    set(
+        Feature::Duration,
+        (5_000 + random.below(115_000)) as f64 / 1_000.0,
+    );
+    set(Feature::SourcePosition, (1 + row % 180) as f64);
+    if row % 9 == 0 {
+        set(Feature::Similarity, random.unit());
+    }
     features
 }
