@@ -46,11 +46,6 @@ impl Random {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A count with a long tail: the median is `median`, one in a hundred is 100 times that.
-    fn count(&mut self, median: f64) -> u32 {
-        (median * (1.0 / self.unit() - 1.0)) as u32
-    }
-
     fn uuid(&mut self) -> String {
         let hex = format!("{:016x}{:016x}", self.next(), self.next());
         let parts = [
@@ -246,8 +241,8 @@ pub(crate) fn session() -> Session {
     session
 }
 
-/// A bundle as a busy site makes it: `rows` items of 300 authors over 30 days, counters
-/// with long tails, two of 40 tags each, 200 followed authors.
+/// A bundle as a busy site makes it: `rows` items of 300 authors over 72 hours, counters
+/// with long tails, two of 40 tags each, 100 followed authors.
 pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     let mut random = Random(rows as u64);
     let id = |random: &mut Random, range: u64| {
@@ -266,7 +261,7 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
         candidates.push(&NewCandidate {
             id: &item,
             author: &authors[random.below(300) as usize],
-            created_at_ms: NOW_MS - random.below(30 * 86_400_000) as i64,
+            created_at_ms: NOW_MS - random.below(3 * 86_400_000) as i64,
             sources: Sources([1, 2, 3, 4, 16][row * 5 / rows]),
             kind: Kind::Video,
             language: Some(["de", "fr", "en"][random.below(3) as usize]),
@@ -278,7 +273,7 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     }
     let mut follows: Vec<u32> = authors
         .iter()
-        .take(200)
+        .take(100)
         .map(|author| short_hash(author))
         .collect();
     follows.sort_unstable();
@@ -289,40 +284,36 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     }
 }
 
+/// The same quantities as the bundles of `benches` have.
 fn realistic_features(random: &mut Random, row: usize) -> [Option<f32>; Feature::COUNT] {
-    let impressions = f64::from(200 + random.count(2_000.0));
-    let views = (impressions * random.unit()).floor();
-    let ratio = random.unit();
+    // Zipf-like: most items were shown some hundred times, some tens of thousands of times.
+    let impressions = (50_000.0 / (1.0 + random.unit() * 400.0)).floor();
     let likes = (impressions * 0.1 * random.unit()).floor();
-    let comments = (likes * 0.3 * random.unit()).floor();
-    let shares = (likes * 0.1 * random.unit()).floor();
-    let week = (likes + 2.0 * comments + 3.0 * shares) * random.unit();
+    let views = (impressions * (0.4 + 0.4 * random.unit())).floor();
+    let ratio = random.unit();
+    let week = likes * 1.5 * random.unit();
     let day = week * random.unit();
     let mut features = [None; Feature::COUNT];
     let mut set = |feature: Feature, value: f64| features[feature as usize] = Some(value as f32);
+    let mut share = |of: f64, up_to: f64| (of * up_to * random.unit()).floor();
     set(Feature::Impressions, impressions);
+    set(Feature::Likes, likes);
+    set(Feature::Comments, share(likes, 0.4));
+    set(Feature::Shares, share(likes, 0.2));
+    set(Feature::Clicks, share(impressions, 0.5));
     set(Feature::TimedViews, views);
     set(Feature::WatchRatioSum, views * (0.1 + 0.8 * ratio));
-    set(Feature::CompletedViews, (views * 0.6 * ratio).floor());
-    set(Feature::Clicks, (impressions * 0.3 * random.unit()).floor());
-    set(Feature::Likes, likes);
-    set(Feature::Comments, comments);
-    set(Feature::Shares, shares);
-    set(
-        Feature::Hides,
-        (impressions * 0.002 * random.unit()).floor(),
-    );
-    set(Feature::Follows, (likes * 0.05 * random.unit()).floor());
-    set(Feature::Interactions, f64::from(random.count(0.5).min(200)));
+    set(Feature::CompletedViews, (views * ratio * 0.6).floor());
+    set(Feature::Interactions, share(1.0, 5.0));
+    set(Feature::Hides, share(impressions, 0.01));
+    set(Feature::Follows, share(likes, 0.1));
     set(Feature::Hot7d, week);
     set(Feature::Hot24h, day);
     set(Feature::Hot1h, day * 0.3 * random.unit());
-    set(Feature::RegionPopularity, (day / 40_000.0).min(1.0));
-    set(Feature::LanguagePopularity, (day / 25_000.0).min(1.0));
-    set(
-        Feature::Duration,
-        (5_000 + random.below(115_000)) as f64 / 1_000.0,
-    );
+    set(Feature::RegionPopularity, (day / 4_000.0).min(1.0));
+    set(Feature::LanguagePopularity, (day / 2_500.0).min(1.0));
+    let duration_ms = 5_000 + random.below(115_000);
+    set(Feature::Duration, duration_ms as f64 / 1_000.0);
     set(Feature::SourcePosition, (1 + row % 180) as f64);
     if row % 9 == 0 {
         set(Feature::Similarity, random.unit());

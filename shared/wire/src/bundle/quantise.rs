@@ -4,34 +4,33 @@ use edgewise_ranking::{Candidates, Feature};
 
 use super::Bundle;
 
-/// How values of a feature are rounded: to the nearest number that has so many bits after
-/// its leading one, but not finer than a step.
+/// The numbers that rounding leaves: those with so many bits after their leading one that
+/// are multiples of a step, indexed from 0.0 up.
+///
+/// Below 2^(step + bits + 1) all multiples of the step are, and the index is the multiple; it
+/// goes on with as many indices for each doubling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rounding {
-    /// Bits after the leading one: the relative error is at most 2^-(bits + 1).
-    pub(super) bits: i32,
-    /// The finest step is 2^this: the absolute error of small values is at most half of it.
+pub(super) struct Grid {
+    /// Bits after the leading one, 0 to 23: the relative error is at most 2^-(bits + 1).
+    pub(super) bits: u32,
+    /// The step is 2^this, -100 to 100: the absolute error of small values is at most half of
+    /// it.
     pub(super) step: i32,
 }
 
-/// Large counts that no one is shown, and sums beside them.
-const COUNT_BITS: i32 = 8;
-
-impl Rounding {
-    /// The feature's rounding; `None` where every bit counts: acts are shown to people and
-    /// small, positions and interactions are small, and the dot product is the origin's.
+impl Grid {
+    /// The feature's grid; `None` where every bit counts: acts are shown to people and small,
+    /// positions and interactions are small, and the dot product is the origin's.
     pub(super) const fn of(feature: Feature) -> Option<Self> {
         let (bits, step) = match feature {
-            Feature::Impressions
-            | Feature::Clicks
-            | Feature::TimedViews
-            | Feature::CompletedViews => (COUNT_BITS, 0),
-            Feature::WatchRatioSum => (COUNT_BITS, -8),
-            Feature::Hot1h | Feature::Hot24h | Feature::Hot7d => (6, -8),
+            Feature::Impressions | Feature::TimedViews => (7, 0),
+            Feature::WatchRatioSum => (7, -7),
+            Feature::Clicks | Feature::CompletedViews => (6, 0),
+            Feature::Hot1h | Feature::Hot24h | Feature::Hot7d => (4, -4),
             Feature::Similarity | Feature::RegionPopularity | Feature::LanguagePopularity => {
-                (5, -10)
+                (4, -10)
             }
-            Feature::Duration => (7, -3),
+            Feature::Duration => (6, -3),
             _ => return None,
         };
         Some(Self { bits, step })
@@ -39,20 +38,57 @@ impl Rounding {
 
     /// The rounded value. A value that is bad, negative or not a whole count stays as it is,
     /// and so does one that would be rounded out of the feature's range.
-    pub(super) fn round(self, feature: Feature, value: f32) -> f32 {
+    fn round(self, feature: Feature, value: f32) -> f32 {
         let spec = feature.spec();
-        // NaN is in no range; bits tell -0.0.
+        // NaN is in no range.
         let is_good = value > 0.0 && value >= spec.min && value <= spec.max;
         let is_whole = value as u64 as f32 == value;
         if !is_good || (self.step >= 0 && !is_whole) {
             return value;
         }
         let exponent = (value.to_bits() >> 23) as i32 - 127;
-        let unit = power_of_two((exponent - self.bits).max(self.step));
+        let unit = power_of_two((exponent - self.bits as i32).max(self.step));
         // A quotient by a power of two is exact, and at most 2^(bits + 1).
-        let rounded = ((f64::from(value) / unit + 0.5) as u64) as f64 * unit;
+        let rounded = (f64::from(value) / unit + 0.5) as u64 as f64 * unit;
         let rounded = rounded as f32;
         if rounded <= spec.max { rounded } else { value }
+    }
+
+    /// The first index after the multiples of the step.
+    const fn steps(self) -> u32 {
+        2 << self.bits
+    }
+
+    /// What an index lacks to the shifted bits of its value, beyond the steps.
+    const fn offset(self) -> u32 {
+        ((126 + self.step + self.bits as i32) as u32) << self.bits
+    }
+
+    /// The largest index whose value has bits.
+    pub(super) const fn index_max(self) -> u32 {
+        (u32::MAX >> (23 - self.bits)).saturating_sub(self.offset())
+    }
+
+    /// The value at an index of at most [`Grid::index_max`].
+    #[inline]
+    pub(super) fn value(self, index: u32) -> f32 {
+        if index < self.steps() {
+            index as f32 * power_of_two(self.step) as f32
+        } else {
+            f32::from_bits((index + self.offset()) << (23 - self.bits))
+        }
+    }
+
+    /// The value's index, where it is on the grid.
+    pub(super) fn index(self, value: f32) -> Option<u32> {
+        let multiple = f64::from(value) / power_of_two(self.step);
+        let index = if multiple < f64::from(self.steps()) {
+            multiple as u32
+        } else {
+            (value.to_bits() >> (23 - self.bits)).checked_sub(self.offset())?
+        };
+        let is_on = index <= self.index_max() && self.value(index).to_bits() == value.to_bits();
+        is_on.then_some(index)
     }
 }
 
@@ -64,7 +100,7 @@ fn power_of_two(exponent: i32) -> f64 {
 /// The row's value of `feature` as a bundle keeps it; `None` where it was not given.
 pub(super) fn quantised(candidates: &Candidates, row: usize, feature: Feature) -> Option<f32> {
     let value = candidates.feature(row, feature)?;
-    Some(Rounding::of(feature).map_or(value, |rounding| rounding.round(feature, value)))
+    Some(Grid::of(feature).map_or(value, |grid| grid.round(feature, value)))
 }
 
 impl Bundle {

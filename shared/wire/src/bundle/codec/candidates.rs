@@ -8,9 +8,9 @@ use edgewise_ranking::{Candidates, Feature, Kind, NO_LABEL, Sources, Texts};
 
 use super::directory::{Columns, Directory, column};
 use super::ints::{self, Lane, Len};
-use super::part::{Parts, cast};
+use super::part::{Parts, PartsWriter, cast};
 use super::{floats, texts};
-use crate::bundle::quantise::quantised;
+use crate::bundle::quantise::{Grid, quantised};
 use crate::decode::DecodeError;
 use crate::limits::{CANDIDATES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, TAGS_MAX};
 
@@ -72,7 +72,7 @@ pub(super) fn write(candidates: &Candidates, rows: usize, out: &mut Columns) {
             .collect();
         if values.iter().any(Option::is_some) {
             out.optional(column::FEATURE + feature as u8, |out| {
-                floats::write(&values, out);
+                floats::write(&values, Grid::of(feature), out);
             });
         }
     }
@@ -81,11 +81,6 @@ pub(super) fn write(candidates: &Candidates, rows: usize, out: &mut Columns) {
 /// Languages, regions and tags, as far as their labels are written.
 fn write_labels(candidates: &Candidates, rows: usize, labels: usize, out: &mut Columns) {
     let known = |label: u16| usize::from(label) < labels;
-    let mut optional = |id: u8, values: &[u64]| {
-        if values.iter().any(|&value| value != 0) {
-            out.optional(id, |out| ints::write(values, out));
-        }
-    };
     for (id, of_rows) in [
         (column::LANGUAGE, &candidates.language),
         (column::REGION, &candidates.region),
@@ -97,7 +92,9 @@ fn write_labels(candidates: &Candidates, rows: usize, labels: usize, out: &mut C
                 0
             }
         });
-        optional(id, &values);
+        if values.iter().any(|&value| value != 0) {
+            out.optional(id, |out| write_distinct(&values, out));
+        }
     }
     let mut counts = Vec::with_capacity(rows);
     let mut tags = Vec::with_capacity(candidates.tags.len());
@@ -108,10 +105,21 @@ fn write_labels(candidates: &Candidates, rows: usize, labels: usize, out: &mut C
         tags.extend(of_row.map(u64::from));
         counts.push((tags.len() - before) as u64);
     }
-    optional(column::TAG_COUNTS, &counts);
     if !tags.is_empty() {
+        out.optional(column::TAG_COUNTS, |out| ints::write(&counts, out));
         out.optional(column::TAGS, |out| ints::write(&tags, out));
     }
+}
+
+/// Few different values, spread over a large range: those, ascending, then the index of each.
+fn write_distinct(values: &[u64], out: &mut PartsWriter<'_>) {
+    let mut distinct = values.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let index = |value| distinct.binary_search(value).unwrap_or(0) as u64;
+    let indices: Vec<u64> = values.iter().map(index).collect();
+    ints::write(&distinct, out);
+    ints::write(&indices, out);
 }
 
 /// The first `rows` entries of a column; absent ones are 0, so that a column that is too
@@ -286,13 +294,21 @@ fn optional_labels(
     rows: usize,
     labels: usize,
 ) -> Result<Vec<u16>, DecodeError> {
-    let values = integers(columns, id, what, rows, labels as u32)?;
+    let Some(mut column) = columns.get(id) else {
+        return Ok(vec![NO_LABEL; rows]);
+    };
+    let distinct: Vec<u32> = ints::read(what, &mut column, Len::AtMost(rows), labels as u32)?;
     // 0 wraps to `NO_LABEL`.
     const { assert!(NO_LABEL == u16::MAX && LABELS_MAX < u16::MAX as usize) };
-    Ok(values
+    let distinct: Vec<u16> = distinct
         .into_iter()
-        .map(|value: u32| (value as u16).wrapping_sub(1))
-        .collect())
+        .map(|label| (label as u16).wrapping_sub(1))
+        .collect();
+    let indices: Vec<u32> = ints::read(what, &mut column, Len::Exactly(rows), u32::MAX)?;
+    column.end()?;
+    let label = |index: u32| distinct.get(index as usize).copied();
+    let labels: Option<Vec<u16>> = indices.into_iter().map(label).collect();
+    labels.ok_or(DecodeError::OutOfRange(what))
 }
 
 fn sketches(columns: &Directory<'_>, rows: usize) -> Result<Vec<[i8; SKETCH_DIMS]>, DecodeError> {

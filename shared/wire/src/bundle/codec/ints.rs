@@ -4,12 +4,13 @@
 //! |---|---|
 //! | 8 | base, the smallest value |
 //! | 4 | number of values |
-//! | 2 | number of exceptions |
 //! | 1 | width: bits of a value less the base that lie in planes, 0 to 64 |
 //! | 1 | mode: 0 as they are, 1 zigzag of the difference to the value before (from 0) |
-//! | 2 each | rows of the exceptions |
-//! | 2 each | their bits above the width |
-//! | n | planes |
+//! | 1 | 1 where exceptions follow the planes |
+//! | 1 | 0 |
+//! | n | planes, filled up to 8 bytes |
+//! | n | rows of the exceptions, a column of integers without exceptions |
+//! | n | their bits above the width, likewise |
 //!
 //! A width is a sum of powers of two, and so are its planes: 12 bits are a plane of bytes and
 //! one of nibbles. Planes of 8 bits and more are cast. In those of 4, 2 and 1 bits, byte `j`
@@ -17,7 +18,7 @@
 //! that a compiler turns into SIMD. Wide planes come first, so that all are aligned.
 //!
 //! Few large values among small ones would widen all; as exceptions (Zukowski et al.,
-//! Super-Scalar RAM-CPU Cache Compression, 2006) they cost 4 bytes each.
+//! Super-Scalar RAM-CPU Cache Compression, 2006) they cost a byte or two each.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -29,10 +30,6 @@ use crate::decode::DecodeError;
 const PLAIN: u8 = 0;
 const DELTA: u8 = 1;
 const HEAD_BYTES: usize = 16;
-/// Bits of an exception above the width.
-const EXCEPTION_BITS: u32 = 16;
-/// Rows of exceptions are 16 bits.
-const VALUES_MAX: usize = 1 << 16;
 
 /// How many values a column may have.
 #[derive(Clone, Copy)]
@@ -80,42 +77,47 @@ lane!(u32);
 lane!(u64);
 
 /// How a column will be written.
+#[derive(Clone, Copy)]
 struct Plan {
     mode: u8,
     base: u64,
     width: u32,
-    exceptions: usize,
+    has_exceptions: bool,
+    /// About so many bytes.
     bytes: usize,
 }
 
 impl Plan {
-    fn of(values: &[u64], mode: u8) -> Self {
+    /// The shortest plan without exceptions, and with them where they are allowed.
+    fn of(values: &[u64], mode: u8, with_exceptions: bool) -> Self {
         let base = values.iter().copied().min().unwrap_or(0);
         // Values by their number of bits.
         let mut lens = [0_usize; 65];
         for value in values {
-            if let Some(count) = lens.get_mut((u64::BITS - (value - base).leading_zeros()) as usize)
-            {
+            let len = (u64::BITS - (value - base).leading_zeros()) as usize;
+            if let Some(count) = lens.get_mut(len) {
                 *count += 1;
             }
         }
         let widest = lens.iter().rposition(|&count| count > 0).unwrap_or(0);
-        let mut above = 0;
         let mut best = Self {
             mode,
             base,
             width: widest as u32,
-            exceptions: 0,
+            has_exceptions: false,
             bytes: planes_bytes(values.len(), widest as u32),
         };
+        let mut above = 0;
         for width in (0..widest).rev() {
             above += lens.get(width + 1).copied().unwrap_or(0);
-            let bytes = planes_bytes(values.len(), width as u32) + above * 4;
-            let reach = (widest - width) as u32 <= EXCEPTION_BITS;
-            if reach && bytes < best.bytes && values.len() <= VALUES_MAX {
+            // Gaps between rows take the bits of the mean gap and some, zigzag one.
+            let gap_bits = (values.len() / above.max(1)).max(1).ilog2() as usize + 3;
+            let exceptions = 2 * HEAD_BYTES + (above * (gap_bits + widest - width)).div_ceil(8);
+            let bytes = planes_bytes(values.len(), width as u32) + exceptions;
+            if with_exceptions && bytes < best.bytes {
                 best = Self {
                     width: width as u32,
-                    exceptions: above,
+                    has_exceptions: true,
                     bytes,
                     ..best
                 };
@@ -147,40 +149,49 @@ fn plane_bytes(len: usize, bits: u32) -> usize {
     }
 }
 
-/// Writes `values` in the shorter of both modes, as two parts.
+/// About the bytes that [`write`] would write.
+pub(super) fn bytes(values: &[u64]) -> usize {
+    Plan::of(values, PLAIN, true).bytes
+}
+
+/// Writes `values` in the shorter of both modes.
 pub(super) fn write(values: &[u64], out: &mut PartsWriter<'_>) {
+    write_some(values, true, out);
+}
+
+fn write_some(values: &[u64], with_exceptions: bool, out: &mut PartsWriter<'_>) {
     let deltas: Vec<u64> = deltas(values).collect();
-    let (plain, delta) = (Plan::of(values, PLAIN), Plan::of(&deltas, DELTA));
+    let plain = Plan::of(values, PLAIN, with_exceptions);
+    let delta = Plan::of(&deltas, DELTA, with_exceptions);
     if delta.bytes < plain.bytes {
-        write_as(&delta, &deltas, out);
+        write_as(delta, &deltas, out);
     } else {
-        write_as(&plain, values, out);
+        write_as(plain, values, out);
     }
 }
 
-fn write_as(plan: &Plan, values: &[u64], out: &mut PartsWriter<'_>) {
+fn write_as(plan: Plan, values: &[u64], out: &mut PartsWriter<'_>) {
     let codes: Vec<u64> = values.iter().map(|value| value - plan.base).collect();
-    let highs = |code: &u64| code.checked_shr(plan.width).unwrap_or(0);
-    let exceptions = || codes.iter().enumerate().filter(|(_, code)| highs(code) > 0);
     out.part(|bytes| {
         bytes.extend_from_slice(&plan.base.to_le_bytes());
         bytes.extend_from_slice(&(values.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&(plan.exceptions as u16).to_le_bytes());
-        bytes.extend_from_slice(&[plan.width as u8, plan.mode]);
+        let exceptions = u8::from(plan.has_exceptions);
+        bytes.extend_from_slice(&[plan.width as u8, plan.mode, exceptions, 0]);
     });
     out.part(|bytes| {
-        for (row, _) in exceptions() {
-            bytes.extend_from_slice(&(row as u16).to_le_bytes());
-        }
-        for (_, code) in exceptions() {
-            bytes.extend_from_slice(&(highs(code) as u16).to_le_bytes());
-        }
         let mut shift = 0;
         for bits in planes(plan.width) {
             write_plane(&codes, shift, bits, bytes);
             shift += bits;
         }
     });
+    if plan.has_exceptions {
+        let highs = codes.iter().map(|code| code >> plan.width);
+        let exceptions = (0_u64..).zip(highs).filter(|&(_, high)| high > 0);
+        let (rows, highs): (Vec<u64>, Vec<u64>) = exceptions.unzip();
+        write_some(&rows, false, out);
+        write_some(&highs, false, out);
+    }
 }
 
 /// Bits `shift..shift + bits` of every code.
@@ -221,113 +232,130 @@ pub(super) fn read<T: Lane>(
     len: Len,
     max: T,
 ) -> Result<Vec<T>, DecodeError> {
-    let out_of_range = DecodeError::OutOfRange(what);
-    let head: [u8; HEAD_BYTES] = input.array(what)?;
-    let [
-        b0,
-        b1,
-        b2,
-        b3,
-        b4,
-        b5,
-        b6,
-        b7,
-        n0,
-        n1,
-        n2,
-        n3,
-        e0,
-        e1,
-        width,
-        mode,
-    ] = head;
-    let base = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
-    let count = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
-    let exceptions = usize::from(u16::from_le_bytes([e0, e1]));
-    let width = u32::from(width);
-    match len {
-        Len::Exactly(len) if count != len => return Err(out_of_range),
-        Len::AtMost(max) if count > max => {
-            return Err(DecodeError::TooMany {
-                what,
-                len: count as u64,
-                max,
-            });
+    let column = Packed::read(what, input, len)?;
+    let exceptions = if column.has_exceptions {
+        let rows = Packed::read(what, input, Len::AtMost(column.len))?;
+        let highs = Packed::read(what, input, Len::Exactly(rows.len))?;
+        if rows.has_exceptions || highs.has_exceptions {
+            return Err(column.out_of_range());
         }
-        _ => {}
-    }
-    if width > u64::BITS || mode > DELTA {
-        return Err(out_of_range);
-    }
-    let body = input.part(
-        what,
-        planes_bytes(count, width).saturating_add(exceptions * 4),
-    )?;
-    let (patches, body) = body
-        .split_at_checked(exceptions * 4)
-        .ok_or(out_of_range.clone())?;
-    let column = Packed {
-        what,
-        base,
-        width,
-        patches: cast(what, patches)?,
-        planes: body,
-    };
-    let values = if mode == PLAIN {
-        column.unpack::<T>(count)?
+        Some((rows.values::<u32>(None)?, highs.values::<u64>(None)?))
     } else {
-        let mut before = 0_u64;
-        let values = column.unpack::<u64>(count)?.into_iter().map(|zigzag| {
-            let delta = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
-            before = before.wrapping_add(delta as u64);
-            T::from_u64(before).ok_or(DecodeError::OutOfRange(what))
-        });
-        values.collect::<Result<_, _>>()?
+        None
     };
+    let values = column.values::<T>(exceptions.as_ref())?;
     match values.iter().copied().max() {
-        Some(largest) if largest > max => Err(out_of_range),
+        Some(largest) if largest > max => Err(column.out_of_range()),
         _ => Ok(values),
     }
 }
 
-/// The packed values of a column.
+/// Rows, and what they have above the width.
+type Exceptions = (Vec<u32>, Vec<u64>);
+
+/// A column's head and planes.
 struct Packed<'a> {
     what: &'static str,
     base: u64,
+    len: usize,
     width: u32,
-    /// Rows, then as many high parts.
-    patches: &'a [u16],
+    mode: u8,
+    has_exceptions: bool,
     planes: &'a [u8],
 }
 
-impl Packed<'_> {
-    fn unpack<T: Lane>(&self, len: usize) -> Result<Vec<T>, DecodeError> {
-        let out_of_range = DecodeError::OutOfRange(self.what);
-        let base = T::from_u64(self.base).ok_or(out_of_range.clone())?;
-        if self.width > T::BITS {
-            return Err(out_of_range);
+impl<'a> Packed<'a> {
+    fn read(what: &'static str, input: &mut Parts<'a>, len: Len) -> Result<Self, DecodeError> {
+        let head: [u8; HEAD_BYTES] = input.array(what)?;
+        let [
+            b0,
+            b1,
+            b2,
+            b3,
+            b4,
+            b5,
+            b6,
+            b7,
+            n0,
+            n1,
+            n2,
+            n3,
+            width,
+            mode,
+            exceptions,
+            reserved,
+        ] = head;
+        let count = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
+        match len {
+            Len::Exactly(len) if count != len => return Err(DecodeError::OutOfRange(what)),
+            Len::AtMost(max) if count > max => {
+                return Err(DecodeError::TooMany {
+                    what,
+                    len: count as u64,
+                    max,
+                });
+            }
+            _ => {}
         }
-        let mut values = vec![T::default(); len];
+        let width = u32::from(width);
+        if width > u64::BITS || mode > DELTA || exceptions > 1 || reserved != 0 {
+            return Err(DecodeError::OutOfRange(what));
+        }
+        Ok(Self {
+            what,
+            base: u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
+            len: count,
+            width,
+            mode,
+            has_exceptions: exceptions == 1,
+            planes: input.part(what, planes_bytes(count, width))?,
+        })
+    }
+
+    fn out_of_range(&self) -> DecodeError {
+        DecodeError::OutOfRange(self.what)
+    }
+
+    fn values<T: Lane>(&self, exceptions: Option<&Exceptions>) -> Result<Vec<T>, DecodeError> {
+        if self.mode == PLAIN {
+            return self.unpack(exceptions);
+        }
+        let mut before = 0_u64;
+        let values = self.unpack::<u64>(exceptions)?.into_iter().map(|zigzag| {
+            let delta = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+            before = before.wrapping_add(delta as u64);
+            T::from_u64(before).ok_or(self.out_of_range())
+        });
+        values.collect()
+    }
+
+    /// The values as they lie in the planes, with the base.
+    fn unpack<T: Lane>(&self, exceptions: Option<&Exceptions>) -> Result<Vec<T>, DecodeError> {
+        let base = T::from_u64(self.base).ok_or(self.out_of_range())?;
+        if self.width > T::BITS {
+            return Err(self.out_of_range());
+        }
+        let mut values = vec![T::default(); self.len];
         let mut rest = self.planes;
         let mut shift = 0;
         for bits in planes(self.width) {
             let (plane, after) = rest
-                .split_at_checked(plane_bytes(len, bits))
-                .ok_or(out_of_range.clone())?;
+                .split_at_checked(plane_bytes(self.len, bits))
+                .ok_or(self.out_of_range())?;
             self.add_plane(&mut values, plane, shift, bits)?;
             rest = after;
             shift += bits;
         }
-        let (rows, highs) = self.patches.split_at(self.patches.len() / 2);
-        for (&row, &high) in rows.iter().zip(highs) {
-            let high = u64::from(u16::from_le(high));
-            let shifted = high
-                .checked_shl(self.width)
-                .filter(|&shifted| shifted >> self.width == high);
-            let slot = values.get_mut(usize::from(u16::from_le(row)));
-            match (slot, shifted.and_then(T::from_u64)) {
-                (Some(slot), Some(high)) => *slot = *slot | high,
-                _ => return Err(out_of_range),
+        if let Some((rows, highs)) = exceptions {
+            for (&row, &high) in rows.iter().zip(highs) {
+                let shifted = high.checked_shl(self.width).unwrap_or(0);
+                let slot = values.get_mut(row as usize);
+                match (slot, T::from_u64(shifted)) {
+                    (Some(slot), Some(part)) if shifted >> self.width == high => {
+                        *slot = *slot | part;
+                    }
+                    _ => return Err(self.out_of_range()),
+                }
             }
         }
         if base != T::default() {
@@ -337,7 +365,7 @@ impl Packed<'_> {
                 wraps |= *value < base;
             }
             if wraps {
-                return Err(out_of_range);
+                return Err(self.out_of_range());
             }
         }
         Ok(values)

@@ -1,7 +1,9 @@
 //! Columns of ids and of texts.
 //!
 //! Texts: their lengths ([`super::ints`]), then all bytes. Ids: the class of each (number,
-//! UUID, text), the numbers, the UUIDs in 16 bytes each, then the others as texts.
+//! UUID, text), the numbers, the UUIDs, then the others as texts. Numbers are integers; of
+//! UUIDs the two halves are (big-endian, as they are read), the first with its version moved
+//! to the top, so that what versions fix takes no room, and times in front little.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +11,7 @@ use alloc::vec::Vec;
 use edgewise_ranking::{Texts, id_hash};
 
 use super::ints::{self, Len};
-use super::part::{Parts, PartsWriter, cast};
+use super::part::{Parts, PartsWriter};
 use crate::codec::IdText;
 use crate::decode::DecodeError;
 
@@ -54,13 +56,16 @@ pub(super) fn write_ids<'a>(ids: impl Iterator<Item = &'a str>, out: &mut PartsW
     for id in ids {
         match id {
             IdText::Number(number) => numbers.push(number),
-            IdText::Uuid(uuid) => uuids.extend_from_slice(&uuid),
+            IdText::Uuid(uuid) => uuids.push(u128::from_be_bytes(uuid)),
             IdText::Text(text) => texts.push(text),
         }
     }
     ints::write(&classes, out);
     ints::write(&numbers, out);
-    out.part(|bytes| bytes.extend_from_slice(&uuids));
+    let firsts = uuids.iter().map(|uuid| version_first((uuid >> 64) as u64));
+    ints::write(&firsts.collect::<Vec<_>>(), out);
+    let seconds = uuids.iter().map(|&uuid| uuid as u64);
+    ints::write(&seconds.collect::<Vec<_>>(), out);
     write_texts(&texts, out);
 }
 
@@ -78,8 +83,13 @@ pub(super) fn read_ids(
     };
     let numbers = Len::Exactly(count(IdText::NUMBER));
     let mut numbers = ints::read::<u64>(what, input, numbers, u64::MAX)?.into_iter();
-    let uuids = input.part(what, count(IdText::UUID).saturating_mul(16))?;
-    let mut uuids = cast::<[u8; 16]>(what, uuids)?.iter();
+    let uuids = Len::Exactly(count(IdText::UUID));
+    let firsts = ints::read::<u64>(what, input, uuids, u64::MAX)?;
+    let seconds = ints::read::<u64>(what, input, uuids, u64::MAX)?;
+    let mut uuids = firsts
+        .into_iter()
+        .zip(seconds)
+        .map(|(first, second)| u128::from(version_in_place(first)) << 64 | u128::from(second));
     let texts = Len::Exactly(count(IdText::TEXT));
     let mut texts = read_texts(what, input, texts, bytes_max)?.into_iter();
     let mut ids = Texts::default();
@@ -89,7 +99,7 @@ pub(super) fn read_ids(
         let truncated = DecodeError::Truncated(what);
         let value = match u64::from(class) {
             IdText::NUMBER => IdText::Number(numbers.next().ok_or(truncated)?),
-            IdText::UUID => IdText::Uuid(*uuids.next().ok_or(truncated)?),
+            IdText::UUID => IdText::Uuid(uuids.next().ok_or(truncated)?.to_be_bytes()),
             _ => IdText::Text(texts.next().ok_or(truncated)?),
         };
         buffer.clear();
@@ -98,4 +108,13 @@ pub(super) fn read_ids(
         hashes.push(id_hash(&buffer));
     }
     Ok((ids, hashes))
+}
+
+/// 48 bits, 4 of the version, 12 bits: the version moves in front.
+fn version_first(half: u64) -> u64 {
+    (half >> 12 & 15) << 60 | half >> 16 << 12 | half & 0xfff
+}
+
+fn version_in_place(half: u64) -> u64 {
+    (half >> 12 & 0xffff_ffff_ffff) << 16 | half >> 60 << 12 | half & 0xfff
 }

@@ -8,20 +8,24 @@ use crate::samples::NOW_MS;
 
 #[track_caller]
 fn check(feature: Feature, value: f32, expected: f32) {
-    let round = |value| Rounding::of(feature).map_or(value, |it| it.round(feature, value));
+    let round = |value| Grid::of(feature).map_or(value, |it| it.round(feature, value));
     let rounded = round(value);
     assert_eq!(rounded.to_bits(), expected.to_bits(), "{value} {rounded}");
     assert_eq!(round(rounded).to_bits(), expected.to_bits(), "twice");
 }
 
 #[test]
-fn counts_are_exact_up_to_512_and_what_people_see_always() {
-    for count in 0..=512 {
+fn small_counts_and_those_that_people_see_are_exact() {
+    for count in 0..=256 {
         check(Feature::Impressions, count as f32, count as f32);
-        check(Feature::CompletedViews, count as f32, count as f32);
+        check(Feature::TimedViews, count as f32, count as f32);
     }
-    check(Feature::Impressions, 513.0, 514.0);
+    for count in 0..=128 {
+        check(Feature::Clicks, count as f32, count as f32);
+    }
+    check(Feature::Impressions, 257.0, 258.0);
     check(Feature::Impressions, 100_000.0, 99_840.0);
+    check(Feature::Clicks, 100_000.0, 100_352.0);
     for shown in [Feature::Likes, Feature::Comments, Feature::Shares] {
         check(shown, 123_457.0, 123_457.0);
     }
@@ -31,7 +35,8 @@ fn counts_are_exact_up_to_512_and_what_people_see_always() {
 fn smooth_quantities_keep_some_bits() {
     check(Feature::WatchRatioSum, 0.001, 0.0);
     check(Feature::WatchRatioSum, 1.251, 1.25);
-    check(Feature::Hot24h, 1_000.3, 1_000.0);
+    check(Feature::Hot24h, 1_000.3, 992.0);
+    check(Feature::Hot1h, 0.04, 0.0625);
     check(Feature::Similarity, 1.0, 1.0);
     check(Feature::Similarity, 0.9999, 1.0);
     check(Feature::Duration, 15.0, 15.0);
@@ -57,19 +62,19 @@ fn bad_values_stay_to_the_bit() {
     }
     check(Feature::Impressions, 2.5, 2.5);
     // Would be rounded to more than there may be.
-    let (max, below) = (1e12_f32, f32::from_bits(1e12_f32.to_bits() - 1));
-    check(Feature::Hot7d, max, max);
-    check(Feature::Hot7d, below, below);
+    check(Feature::Hot7d, 1e12, 996_432_400_000.0);
+    let grid = Grid { bits: 1, step: 0 };
+    assert_eq!(grid.round(Feature::Hot7d, 1e12), 1e12);
 }
 
 /// How far the formula of a well-formed row may be off, as the module says.
 fn bound(profile: Profile, config: &RankingConfig) -> f64 {
-    let error = 1.0 / 511.0;
+    let error = 1.0 / 255.0;
     let (feed, video) = (&config.feed[1], &config.video[1]);
     match profile {
         Profile::Feed => feed.engagement * error,
         Profile::Video => {
-            let step = 1.0 / 512.0 / config.completion_prior_views;
+            let step = 1.0 / 256.0 / config.completion_prior_views;
             video.engagement * error + video.completion * (2.0 * error + step)
         }
     }
@@ -145,18 +150,18 @@ proptest! {
         bits in any::<u32>(),
         small in 0.0_f32..2_000.0,
     ) {
-        let Some(rounding) = Rounding::of(feature) else { return Ok(()) };
+        let Some(grid) = Grid::of(feature) else { return Ok(()) };
         for value in [f32::from_bits(bits), small, small.floor(), small / 2_000.0] {
-            let once = rounding.round(feature, value);
-            prop_assert_eq!(rounding.round(feature, once).to_bits(), once.to_bits());
+            let once = grid.round(feature, value);
+            prop_assert_eq!(grid.round(feature, once).to_bits(), once.to_bits());
             let next = f32::from_bits(value.to_bits().wrapping_add(1 << 10));
-            if value > 0.0 && next <= feature.spec().max && rounding.step < 0 {
-                prop_assert!(once <= rounding.round(feature, next));
+            if value > 0.0 && next <= feature.spec().max && grid.step < 0 {
+                prop_assert!(once <= grid.round(feature, next));
             }
             if value > 0.0 && value <= feature.spec().max {
-                let unit = 0.5_f64.powi(rounding.bits + 1) * f64::from(value);
+                let unit = 0.5_f64.powi(grid.bits as i32 + 1) * f64::from(value);
                 let error = (f64::from(once) - f64::from(value)).abs();
-                prop_assert!(error <= unit.max(2.0_f64.powi(rounding.step - 1)), "{value} {once}");
+                prop_assert!(error <= unit.max(2.0_f64.powi(grid.step - 1)), "{value} {once}");
             }
         }
     }

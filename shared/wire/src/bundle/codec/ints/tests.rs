@@ -41,13 +41,13 @@ fn a_column_takes_the_room_of_its_width() {
 
 #[test]
 fn sorted_values_are_differences_and_rare_large_ones_exceptions() {
+    // Only the first difference is another: an exception, whose two columns are two heads.
     let sorted: Vec<u64> = (0..900).map(|at| 1_000_000_007 + at * 37).collect();
-    // Only the first difference does not fit; it is large, so all are 32 bits at most.
-    assert!(written(&sorted).len() < 16 + 900);
-    let mut small = [3_u64; 64];
-    (small[5], small[60]) = (40_000, 2);
-    // One bit and one exception: the base is 2.
-    check(&small, 16 + 16);
+    check(&sorted, 3 * 16);
+    let mut small = [3_u64; 900];
+    (small[5], small[899]) = (1 << 40, 1 << 50);
+    // Constant, with two exceptions: their rows take 2 bytes, their values 8.
+    check(&small, 3 * 16 + 8 + 16);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn what_does_not_fit_is_refused() {
         Err(too_many)
     );
     // A base that wraps around.
-    let mut wraps = written(&[1, 2, 3]);
+    let mut wraps = written(&[3, 1, 9]);
     wraps[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     assert_eq!(
         read_all::<u64>(&wraps, Len::Exactly(3), u64::MAX),
@@ -141,7 +141,7 @@ proptest! {
         for (slot, byte) in bytes.iter_mut().skip(8).zip([len as u8, (len >> 8) as u8, 0, 0]) {
             *slot = byte;
         }
-        for (slot, byte) in bytes.iter_mut().skip(12).zip([head[0] & 7, 0, head[1] & 64, head[2] & 1]) {
+        for (slot, byte) in bytes.iter_mut().skip(12).zip([head[0] & 67, head[1] & 1, head[2] & 1, 0]) {
             *slot = byte;
         }
         let _ = read_all::<u32>(&bytes, Len::Exactly(len), u32::MAX);
