@@ -9,8 +9,7 @@ pub mod trees;
 
 use edgewise_ranking::trees::Layout;
 use edgewise_ranking::{
-    Candidates, Feature, Kind, Model, NewCandidate, Query, RankingConfig, SKETCH_DIMS, Sources,
-    UserVector, id_hash, rank,
+    Candidates, Feature, Kind, Model, NewCandidate, Query, RankingConfig, Sources, id_hash, rank,
 };
 use edgewise_wire::bundle::Bundle;
 
@@ -173,15 +172,8 @@ impl Bundles {
 pub fn bundle(seed: u64, rows: usize) -> Bundle {
     let mut random = SplitMix(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1);
     let tags: Vec<String> = (0..40).map(|tag| format!("topic{tag}")).collect();
-    let mut candidates = Candidates {
-        as_of_ms: NOW_MS - 30_000,
-        ..Candidates::default()
-    };
-    candidates.sketch.scale = 0.01;
+    let mut candidates = Candidates::default();
     for row in 0..rows {
-        let impressions = (50_000.0 / (1.0 + random.unit() * 400.0)) as f32;
-        let likes = (impressions * random.unit() as f32 * 0.1).floor();
-        let views = (impressions * 0.6).floor();
         let picked = [random.below(40) as usize, random.below(40) as usize];
         let id = (10_000_000 + seed * 100_000 + row as u64 * 37).to_string();
         let author = random.below(300).to_string();
@@ -194,10 +186,12 @@ pub fn bundle(seed: u64, rows: usize) -> Bundle {
             language: Some(["en", "de", "fr"][random.below(3) as usize]),
             region: Some(["US", "DE", "FR"][random.below(3) as usize]),
             tags: &[&tags[picked[0]], &tags[picked[1]]],
-            features: features(&mut random, impressions, likes, views),
-            sketch: sketch(&mut random),
+            features: features(&mut random, row),
+            sketch: std::array::from_fn(|_| random.below(256) as u8 as i8),
         });
     }
+    candidates.as_of_ms = NOW_MS;
+    candidates.sketch.scale = 1.0 / 256.0;
     let mut follows: Vec<u32> = (0..100).map(|_| random.below(1 << 32) as u32).collect();
     follows.sort_unstable();
     Bundle {
@@ -207,74 +201,64 @@ pub fn bundle(seed: u64, rows: usize) -> Bundle {
         completion_prior: 0.5,
         follows,
         hidden_authors: vec![id_hash("hidden")],
+        user_vector: Some(edgewise_ranking::UserVector {
+            scale: 1.0 / 256.0,
+            values: [64, -32, 16, 8, -4, 2, 1, 0],
+        }),
         removed_items: Vec::new(),
         applied_events: Vec::new(),
-        user_vector: Some(UserVector {
-            scale: 0.02,
-            values: [90, -40, 33, 20, -8, 5, 3, -1],
-        }),
         candidates,
     }
 }
 
-/// Every stored feature but the dot product, which the sketches give.
-fn features(
-    random: &mut SplitMix,
-    impressions: f32,
-    likes: f32,
-    views: f32,
-) -> [Option<f32>; Feature::COUNT] {
+/// Every stored feature but the dot product, which the sketches give; a similarity on a
+/// ninth of the rows.
+fn features(random: &mut SplitMix, row: usize) -> [Option<f32>; Feature::COUNT] {
     let mut features = [None; Feature::COUNT];
     let mut set = |feature: Feature, value: f32| features[feature as usize] = Some(value);
-    set(Feature::Likes, likes);
-    set(Feature::Comments, (likes * 0.2).floor());
-    set(Feature::Shares, (likes * 0.1).floor());
+    let impressions = (50_000.0 / (1.0 + random.unit() * 400.0)) as f32;
+    let likes = (impressions * random.unit() as f32 * 0.1).floor();
+    let views = (impressions * (0.4 + 0.4 * random.unit() as f32)).floor();
+    let ratio = random.unit() as f32;
     set(Feature::Impressions, impressions.floor());
-    set(Feature::Clicks, (impressions * 0.3).floor());
+    set(Feature::Likes, likes);
+    set(
+        Feature::Comments,
+        (likes * 0.4 * random.unit() as f32).floor(),
+    );
+    set(
+        Feature::Shares,
+        (likes * 0.2 * random.unit() as f32).floor(),
+    );
+    let clicks = impressions * (0.1 + 0.4 * random.unit() as f32);
+    set(Feature::Clicks, clicks.floor());
     set(Feature::TimedViews, views);
-    set(Feature::WatchRatioSum, views * random.unit() as f32);
+    set(Feature::WatchRatioSum, views * (0.1 + 0.8 * ratio));
+    set(Feature::CompletedViews, (views * ratio * 0.6).floor());
     set(Feature::Interactions, random.below(5) as f32);
-    set(
-        Feature::CompletedViews,
-        (views * random.unit() as f32 * 0.5).floor(),
-    );
-    set(
-        Feature::Hides,
-        (impressions * 0.002 * random.unit() as f32).floor(),
-    );
+    let hides = impressions * random.unit() as f32 * 0.01;
+    set(Feature::Hides, hides.floor());
     set(
         Feature::Follows,
-        (likes * 0.05 * random.unit() as f32).floor(),
+        (likes * 0.1 * random.unit() as f32).floor(),
     );
-    let week = likes * random.unit() as f32;
+    let week = likes * 1.5 * random.unit() as f32;
     let day = week * random.unit() as f32;
-    set(Feature::Hot1h, day * random.unit() as f32);
-    set(Feature::Hot24h, day);
     set(Feature::Hot7d, week);
-    let popularity = random.unit() as f32;
-    set(Feature::RegionPopularity, popularity * popularity);
-    set(
-        Feature::LanguagePopularity,
-        popularity * popularity * popularity,
-    );
+    set(Feature::Hot24h, day);
+    set(Feature::Hot1h, day * random.unit() as f32 * 0.3);
+    // The hottest of a region and of a language.
+    set(Feature::RegionPopularity, (day / 4_000.0).min(1.0));
+    set(Feature::LanguagePopularity, (day / 2_500.0).min(1.0));
     set(
         Feature::Duration,
-        (5.0 + 120.0 * random.unit() as f32).floor(),
+        (5_000 + random.below(115_000)) as f32 / 1_000.0,
     );
-    set(Feature::SourcePosition, (1 + random.below(200)) as f32);
-    if random.below(9) == 0 {
+    set(Feature::SourcePosition, (1 + row / 5) as f32);
+    if row % 9 == 0 {
         set(Feature::Similarity, random.unit() as f32);
     }
     features
-}
-
-/// A clustered vector of an item.
-fn sketch(random: &mut SplitMix) -> [i8; SKETCH_DIMS] {
-    let cluster = random.below(12);
-    core::array::from_fn(|dimension| {
-        let centre = ((cluster * 37 + dimension as u64 * 101) % 160) as i64 - 80;
-        (centre + random.below(40) as i64 - 20) as i8
-    })
 }
 
 /// Rows of independent, normally distributed features, row by row.
