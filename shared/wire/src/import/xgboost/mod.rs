@@ -186,9 +186,9 @@ impl Model {
 
 /// Probabilities are held within this and 1 less this (`kRtEps`).
 const SCORE_MIN: f32 = 1e-6;
-/// The first major version known to take the base score of `binary:logitraw` for a margin; early
+/// The first major version seen to take the base score of `binary:logitraw` for a margin; early
 /// ones took it for a probability.
-const LOGITRAW_SINCE: i64 = 3;
+const LOGITRAW_SINCE: i64 = 2;
 
 /// What an objective makes of the base score, to start sums with.
 #[derive(Clone, Copy)]
