@@ -14,6 +14,7 @@ use crate::cursor::Cursor;
 use crate::lists::HotList;
 use crate::model::ModelSnapshot;
 use crate::overlay::Overlay;
+use crate::pack::Pack;
 use crate::samples::{self, keys};
 use crate::session::Session;
 
@@ -64,6 +65,13 @@ fn the_stored_hot_list_reads_and_writes_the_same() {
 fn the_stored_snapshot_reads_and_writes_the_same() {
     let stored = check("snapshot.v1.bin", &samples::snapshot().encode());
     assert_eq!(ModelSnapshot::decode(&stored), Ok(samples::snapshot()));
+}
+
+#[test]
+fn the_stored_pack_reads_and_writes_the_same() {
+    let parts = samples::packed();
+    let stored = check("pack.v1.bin", &parts.pack().encode());
+    assert_eq!(Pack::decode(&stored), Ok(parts.pack()));
 }
 
 #[test]
