@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use edgewise_ranking::trees::{Child, Ensemble, Forest, Link, Node, Test, Tree};
 use edgewise_ranking::config::{BlendHead, Normalise};
+use edgewise_ranking::trees::{Child, Ensemble, Forest, Link, Node, Test, Tree};
 use edgewise_ranking::{Feature, Head, RankingConfig, feature, id_hash};
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::counters::Counters;
@@ -37,6 +37,7 @@ fn rich(seed: u64) -> World {
     let mut world = World::new(seed);
     let mut random = Random::new(seed ^ 0x5eed);
     world.country = ["", "CH", "BE"][seed as usize % 3];
+    world.utc_offset_minutes = [0, 720, -570][seed as usize % 3];
     world.origin.rich_rows = 40 + random.next() % 200;
     world.origin.clock = DomainClock {
         base_domain_ms: START_MS - 86_400_000,
@@ -84,7 +85,7 @@ fn trees() -> ModelSnapshot {
             feature,
             test: Test::AtMost {
                 threshold,
-                nan_left: feature % 2 == 0,
+                nan_left: feature.is_multiple_of(2),
                 zero_left: None,
             },
             left: Child::Leaf(0),
@@ -92,7 +93,14 @@ fn trees() -> ModelSnapshot {
         }],
         leaves: leaves.into(),
     };
-    let features = ["age_hours", "likes", "kind", "session_tags"];
+    let features = [
+        "age_hours",
+        "likes",
+        "kind",
+        "session_tags",
+        "region_match",
+        "hour",
+    ];
     let ensemble = Ensemble {
         features: features
             .map(|name| feature::index_of(name).expect("a feature"))
@@ -102,6 +110,9 @@ fn trees() -> ModelSnapshot {
             leaf(1, 5.0, [-0.4, 0.25]),
             leaf(2, 1.0, [0.7, 0.1]),
             leaf(3, 0.4, [0.0, 1.0]),
+            leaf(4, 0.5, [0.05, 0.6]),
+            leaf(5, 23.0, [0.11, 0.0]),
+            leaf(5, 11.0, [0.0, 0.17]),
         ],
         link: Link::Logistic { scale: 1.0 },
         ..Ensemble::default()
