@@ -4,24 +4,13 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { FORMS, launch } from "./chromium.mjs";
 
 const [phase, url, executablePath, artifacts] = process.argv.slice(2);
-const FORMS = {
-  desktop: { viewport: { width: 1280, height: 900 }, colorScheme: "light" },
-  phone: { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true, isMobile: true },
-};
-const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
-
 const profile = await mkdtemp(join(tmpdir(), "edgewise-page-"));
 try {
   for (const [form, options] of Object.entries(FORMS)) {
-    const context = await chromium.launchPersistentContext(join(profile, form), {
-      executablePath, headless: true, args: FLAGS, ...options,
-    });
+    const context = await launch(executablePath, join(profile, form), options);
     const page = await context.newPage();
     const errors = [];
     page.on("pageerror", (error) => errors.push(error.message));

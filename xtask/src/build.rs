@@ -79,7 +79,9 @@ pub(crate) fn edge() -> Result<()> {
     let module = format!("// SHA-256 of edge.wasm.\nexport default \"{hash}\";\n");
     write_if_changed(&out.join("edge.wasm.sha256.mjs"), module.as_bytes())?;
     bindgen(&built.join("edgewise_worker.wasm"), &out)?;
-    page()
+    page()?;
+    // Devices rank with what the edge runs.
+    write_if_changed(&paths::root().join("edge/page/dist/edge.wasm"), &wasm)
 }
 
 /// The `edgewise` binary, optimised.

@@ -24,6 +24,7 @@ import type {
   SuggestedUsersAnswer,
   TrackEvent,
   TrackOutcome,
+  TrackedEvent,
   TrendingAnswer,
   TrendingParams,
 } from "./types.js";
@@ -71,7 +72,7 @@ export class EdgewiseError extends Error {
 }
 
 interface Queued {
-  event: TrackEvent & { id: string; user: string };
+  event: TrackedEvent;
   /** Wall time of the event. */
   at: number;
   settle?: (outcome: TrackOutcome) => void;
@@ -90,6 +91,7 @@ export class Edgewise {
   readonly #timeoutMs: number;
   readonly #flushMs: number;
   readonly #retryMs: number;
+  readonly #onTrack: EdgewiseOptions["onTrack"];
   readonly #items = new Map<string, { item: Item; at: number }>();
   readonly #end = new AbortController();
 
@@ -116,6 +118,7 @@ export class Edgewise {
     this.#timeoutMs = options.timeoutMs ?? 10_000;
     this.#flushMs = options.flushMs ?? 2_000;
     this.#retryMs = options.retryMs ?? 500;
+    this.#onTrack = options.onTrack;
     this.#session = this.#read("session") || undefined;
     this.#queue = this.#stored();
     if (this.#queue.length) this.#deliver();
@@ -158,6 +161,17 @@ export class Edgewise {
       yield page;
       page = await page.next(options);
     }
+  }
+
+  /**
+   * What a feed would be ranked from now, for an `OfflineFeed`: the user's candidates, what
+   * changed since, the model, and the session with what the user just did.
+   */
+  async pack(params: Pick<FeedParams, "cursor" | "language" | "region"> = {}, options: CallOptions = {}): Promise<ArrayBuffer> {
+    await this.#settled(options.signal);
+    const query: Query = { ...params, user: this.user, session: this.#session };
+    const init: RequestInit = { headers: this.#headers() };
+    return (await this.#call(pathOf("/api/v1/feed/offline", query), init, options.signal)).bytes;
   }
 
   /** The hot list of a window. */
@@ -221,36 +235,27 @@ export class Edgewise {
   }
 
   async #get<T>(path: string, query: Query, { signal }: CallOptions): Promise<{ body: T; meta: Meta }> {
-    const search = new URLSearchParams();
-    for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined && String(value)) search.set(name, String(value));
-    }
     const started = performance.now();
-    const text = search.toString();
     const init: RequestInit = { headers: this.#headers() };
-    const { response, body } = await this.#call<T>(path + (text && `?${text}`), init, signal);
-    return { body, meta: metaOf(response, performance.now() - started) };
+    const { response, bytes } = await this.#call(pathOf(path, query), init, signal);
+    return { body: jsonOf<T>(bytes), meta: metaOf(response, performance.now() - started) };
   }
 
   /** The single place that touches the network and turns failures into {@link EdgewiseError}. */
-  async #call<T>(path: string, init: RequestInit, signal?: AbortSignal) {
+  async #call(path: string, init: RequestInit, signal?: AbortSignal) {
     const signals = [AbortSignal.timeout(this.#timeoutMs)];
     if (signal) signals.push(signal);
     let response: Response;
-    let text: string;
+    let bytes: ArrayBuffer;
     try {
       response = await this.#fetch(this.#base + path, { ...init, signal: AbortSignal.any(signals) });
-      text = await response.text();
+      bytes = await response.arrayBuffer();
     } catch (cause) {
       signal?.throwIfAborted();
       throw new EdgewiseError(0, "network", "no answer from the service", undefined, undefined, undefined, cause);
     }
-    if (!response.ok) throw problemOf(response, text);
-    try {
-      return { response, body: JSON.parse(text) as T };
-    } catch (cause) {
-      throw new EdgewiseError(0, "network", "the answer is not JSON", undefined, undefined, undefined, cause);
-    }
+    if (!response.ok) throw problemOf(response, textOf(bytes));
+    return { response, bytes };
   }
 
   #headers(): Record<string, string> {
@@ -269,6 +274,7 @@ export class Edgewise {
     if (!user) return Promise.resolve({ id, status: "dropped", reason: "no user" });
     return new Promise((settle) => {
       const queued: Queued = { event: { ...event, id, user }, at: Date.now(), settle };
+      this.#onTrack?.(queued.event);
       if (event.type === "impression" || event.type === "view") {
         this.#passive.push(queued);
         if (this.#passive.length >= BATCH_MAX) this.flush();
@@ -357,7 +363,7 @@ export class Edgewise {
       headers: { "content-type": "text/plain;charset=UTF-8", ...this.#headers() },
       body: JSON.stringify({ events, session: this.#session }),
     };
-    return (await this.#call<EventsAnswer>("/api/v1/events", init)).body;
+    return jsonOf<EventsAnswer>((await this.#call("/api/v1/events", init)).bytes);
   }
 
   /** Back-off with jitter, or what the server asked for. */
@@ -509,6 +515,25 @@ export class ImpressionObserver {
     }
     this.unobserve(target);
     this.report(shown.impression);
+  }
+}
+
+function pathOf(path: string, query: Query): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && String(value)) search.set(name, String(value));
+  }
+  const text = search.toString();
+  return path + (text && `?${text}`);
+}
+
+const textOf = (bytes: ArrayBuffer): string => new TextDecoder().decode(bytes);
+
+function jsonOf<T>(bytes: ArrayBuffer): T {
+  try {
+    return JSON.parse(textOf(bytes)) as T;
+  } catch (cause) {
+    throw new EdgewiseError(0, "network", "the answer is not JSON", undefined, undefined, undefined, cause);
   }
 }
 

@@ -42,6 +42,12 @@ export interface TrackEvent {
   id?: string;
 }
 
+/** An event as it is sent: with the client's `id` and `user`. */
+export interface TrackedEvent extends TrackEvent {
+  id: string;
+  user: string;
+}
+
 /** What became of one event. */
 export interface TrackOutcome {
   id: string;
@@ -226,6 +232,8 @@ export interface EdgewiseOptions {
   fetch?: typeof globalThis.fetch;
   /** Keeps the session and unsent events; `localStorage` where absent, nothing where null. */
   storage?: KeyValue | null;
+  /** Told of every event as it is tracked; what an `OfflineFeed` follows from. */
+  onTrack?: (event: TrackedEvent) => void;
   /** For one read or one delivery; 10,000 where absent. */
   timeoutMs?: number;
   /** Impressions and views are gathered this long; 2,000 where absent. */

@@ -18,6 +18,8 @@ use crate::effect::Answer;
 use crate::store::Look;
 
 const JSON: &str = "application/json";
+/// Bytes.
+pub(crate) const BINARY: &str = "application/octet-stream";
 const NO_STORE: &str = "no-store";
 
 /// A problem document; errors are kept by nobody.
@@ -75,6 +77,16 @@ pub(crate) struct Source<'a> {
 /// An answer from something stored, with every header that says so. Shared answers carry an
 /// entity tag and honour `If-None-Match`.
 pub(crate) fn stored(context: &Context, source: &Source<'_>, body: Vec<u8>) -> Answer {
+    stored_as(JSON, context, source, body)
+}
+
+/// [`stored`], of another content type.
+pub(crate) fn stored_as(
+    content_type: &'static str,
+    context: &Context,
+    source: &Source<'_>,
+    body: Vec<u8>,
+) -> Answer {
     let lifetime = &source.lifetime;
     let (status, ttl_s) = status_of(context, source);
     let mut headers: Vec<(&'static str, Cow<'static, str>)> = Vec::with_capacity(16);
@@ -108,7 +120,7 @@ pub(crate) fn stored(context: &Context, source: &Source<'_>, body: Vec<u8>) -> A
         headers,
         body: Vec::new(),
     }
-    .body(JSON, body)
+    .body(content_type, body)
 }
 
 fn status_of(context: &Context, source: &Source<'_>) -> (CacheStatus, i64) {

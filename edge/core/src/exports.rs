@@ -70,6 +70,13 @@ pub(crate) extern "C" fn edge_rank(len: u32) -> u32 {
     output_len()
 }
 
+/// Ranks a page of a pack; returns the output's length.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_feed(len: u32) -> u32 {
+    isolate(|isolate| isolate.feed(len as usize));
+    output_len()
+}
+
 /// Pointer to the last call's output.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn edge_output() -> *const u8 {

@@ -16,11 +16,16 @@ pub const RESULTS_MAX: usize = 64;
 /// Splits a `start` frame into the request and its body.
 #[must_use]
 pub fn read_start(frame: &[u8]) -> Option<(Request<'_>, &[u8])> {
+    let (header, body) = split_prefixed(frame)?;
+    let text = core::str::from_utf8(header).ok()?;
+    Some((Request::parse(text)?, body))
+}
+
+/// Splits `u32` length, that many bytes, the rest.
+pub(crate) fn split_prefixed(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut rest = frame;
     let length = take_u32(&mut rest)? as usize;
-    let header = take(&mut rest, length)?;
-    let text = core::str::from_utf8(header).ok()?;
-    Some((Request::parse(text)?, rest))
+    Some((take(&mut rest, length)?, rest))
 }
 
 /// A `resume` frame: handle, wall time and results.

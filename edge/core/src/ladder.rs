@@ -44,7 +44,7 @@ impl Candidate {
         }
         let rows = match step.state.memory.peek(&self.key).map(|entry| &entry.value) {
             Some(Value::Bundle { rows, .. }) => *rows,
-            Some(Value::Hot(list)) => list.items.len(),
+            Some(Value::Hot { list, .. }) => list.items.len(),
             _ => 0,
         };
         match (&self.resource, look) {

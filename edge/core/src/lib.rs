@@ -24,6 +24,7 @@ extern crate std as _;
 
 pub mod abi;
 pub mod config;
+pub mod device;
 pub mod edge;
 pub mod effect;
 pub mod frame;

@@ -5,6 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use edgewise_ranking::{Model, RankingConfig, id_hash};
+use edgewise_wire::decode::DecodeError;
+use edgewise_wire::model::ModelSnapshot;
 use edgewise_wire::overlay::ModelPointer;
 
 use crate::limits::MODELS_MAX;
@@ -17,6 +19,34 @@ const SEED_VERSION: &str = "formula-1";
 pub(crate) struct Served {
     pub(crate) model: Model,
     pub(crate) config: RankingConfig,
+    /// The snapshot as fetched, for packs; empty for the seed.
+    pub(crate) encoded: Vec<u8>,
+}
+
+impl Served {
+    /// The formula with its default configuration, the same at the origin.
+    pub(crate) fn seed() -> Self {
+        Self {
+            model: Model::formula(SEED_VERSION),
+            config: RankingConfig::default(),
+            encoded: Vec::new(),
+        }
+    }
+
+    /// The model of a snapshot with its default arm; `None` where it has no configuration.
+    ///
+    /// # Errors
+    /// The bytes are no snapshot for this build's features.
+    pub(crate) fn decode(snapshot: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let found = ModelSnapshot::decode(snapshot)?;
+        let (version, heads) = (found.version, found.heads);
+        let config = found.configs.into_iter().next();
+        Ok(config.map(|config| Self {
+            model: Model { version, heads },
+            config,
+            encoded: snapshot.to_vec(),
+        }))
+    }
 }
 
 /// Models this isolate knows.
@@ -29,10 +59,8 @@ pub(crate) struct Models {
 
 impl Default for Models {
     fn default() -> Self {
-        let config = RankingConfig::default();
-        let model = Model::formula(SEED_VERSION);
         Self {
-            seed: Served { model, config },
+            seed: Served::seed(),
             known: Vec::new(),
             stable: String::new(),
         }
@@ -74,8 +102,8 @@ impl Models {
     }
 
     /// Keeps a loaded model; the oldest goes.
-    pub(crate) fn insert(&mut self, model: Model, config: RankingConfig) {
-        let version = &model.version;
+    pub(crate) fn insert(&mut self, model: Served) {
+        let version = &model.model.version;
         self.known.retain(|served| served.model.version != *version);
         if self.known.len() >= MODELS_MAX {
             let stable = &self.stable;
@@ -85,7 +113,7 @@ impl Models {
                 .position(|served| served.model.version != *stable);
             self.known.remove(oldest.unwrap_or(0));
         }
-        self.known.push(Served { model, config });
+        self.known.push(model);
     }
 
     /// The model of this user: the canary's for its share of users, else the stable one.
@@ -107,6 +135,13 @@ impl Models {
 mod tests {
     use super::*;
 
+    fn served(version: &str) -> Served {
+        Served {
+            model: Model::formula(version),
+            ..Served::seed()
+        }
+    }
+
     fn pointer(stable: &str) -> ModelPointer {
         ModelPointer {
             stable: stable.into(),
@@ -121,7 +156,7 @@ mod tests {
         models.follow(&pointer("m2"));
         assert_eq!(models.missing(&pointer("m2")), Some("m2"));
         assert_eq!(models.serving(None, None).model.version, seed);
-        models.insert(Model::formula("m2"), RankingConfig::default());
+        models.insert(served("m2"));
         models.follow(&pointer("m2"));
         assert_eq!(models.serving(None, None).model.version, "m2");
         assert_eq!(models.missing(&pointer("m2")), None);
@@ -136,7 +171,7 @@ mod tests {
     #[test]
     fn the_canary_takes_its_share() {
         let mut models = Models::default();
-        models.insert(Model::formula("c"), RankingConfig::default());
+        models.insert(served("c"));
         let pointer = ModelPointer {
             canary: Some("c".into()),
             canary_permille: 100,
@@ -153,10 +188,7 @@ mod tests {
     fn models_are_bounded() {
         let mut models = Models::default();
         for index in 0..20 {
-            models.insert(
-                Model::formula(&alloc::format!("{index}")),
-                RankingConfig::default(),
-            );
+            models.insert(served(&alloc::format!("{index}")));
         }
         assert_eq!(models.known.len(), MODELS_MAX);
     }

@@ -1,5 +1,7 @@
 //! The overlay this isolate knows, and what follows from it: domain time and purges.
 
+use alloc::vec::Vec;
+
 use edgewise_wire::overlay::Overlay;
 
 /// A result that is this much older than the current one is an origin that was set back, not
@@ -11,6 +13,8 @@ const OVERTAKEN_MAX_MS: i64 = 60_000;
 pub(crate) struct OverlayState {
     /// The overlay, once there was one.
     pub(crate) current: Option<Overlay>,
+    /// The same as fetched, for packs.
+    pub(crate) encoded: Vec<u8>,
     /// Wall time it was last known to be the newest, Unix ms.
     pub(crate) stored_at_ms: i64,
     /// Wall time of the last write to KV, Unix ms.

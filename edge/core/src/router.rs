@@ -12,7 +12,7 @@ use crate::identity;
 use crate::limits::client_key;
 use crate::request::Request;
 use crate::routes::events::Events;
-use crate::routes::feed::Feed;
+use crate::routes::feed::{Feed, Form};
 use crate::routes::hot::Hot;
 use crate::routes::items::Items;
 use crate::routes::listed::Listed;
@@ -35,7 +35,7 @@ pub(crate) enum Routed {
 /// The public routes.
 #[derive(Clone, Copy)]
 enum Path<'a> {
-    Feed,
+    Feed(Form),
     Hot,
     Similar(&'a str),
     Suggested,
@@ -53,7 +53,8 @@ enum Path<'a> {
 
 fn path_of(path: &str) -> Path<'_> {
     match path {
-        "/api/v1/feed" => Path::Feed,
+        "/api/v1/feed" => Path::Feed(Form::Page),
+        "/api/v1/feed/offline" => Path::Feed(Form::Pack),
         "/api/v1/hot/trending" => Path::Hot,
         "/api/v1/discover/suggested-users" => Path::Suggested,
         "/api/v1/items" => Path::Items,
@@ -116,12 +117,12 @@ fn begin(
     let (authorization, query) = (request.header("authorization"), request.query);
     let subject = |state: &State| identity::subject(authorization, &state.config, wall_ms);
     let route = match path {
-        Path::Feed => {
+        Path::Feed(form) => {
             let params = FeedParams::parse(query)?;
             let subject = subject(state)?;
             let user = identity::agree(subject.as_deref(), params.user.as_deref(), &state.config)?;
             limit(state, request, subject.as_deref())?;
-            let feed = Feed::new(params, user, request, &state.config)?;
+            let feed = Feed::new(form, params, user, request, &state.config)?;
             Route::Feed(feed)
         }
         Path::Suggested => {

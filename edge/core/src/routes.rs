@@ -13,7 +13,7 @@ use crate::effect::Answer;
 /// A request on its way to its answer.
 #[derive(Debug)]
 pub(crate) enum Route {
-    /// `/api/v1/feed`
+    /// `/api/v1/feed` and `/api/v1/feed/offline`
     Feed(alloc::boxed::Box<feed::Feed>),
     /// `/api/v1/hot/trending`
     Hot(hot::Hot),

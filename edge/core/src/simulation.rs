@@ -1,6 +1,7 @@
 //! The core under virtual time: a host whose stores lose values, whose origin is slow, fails
 //! or hangs, whose queue refuses and whose isolates die. Every run follows from its seed.
 
+mod device;
 mod http;
 mod origin;
 mod random;

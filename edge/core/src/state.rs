@@ -5,18 +5,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_cache::Freshness;
-use edgewise_ranking::{Model, feature, id_hash};
+use edgewise_ranking::id_hash;
 use edgewise_serving::Prepared;
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::HotList;
-use edgewise_wire::model::ModelSnapshot;
 use edgewise_wire::overlay::Overlay;
 
 use crate::answers::Answers;
 use crate::config::Config;
 use crate::lifetime;
 use crate::limits::{Buckets, VALUE_MAX_BYTES};
-use crate::models::Models;
+use crate::models::{Models, Served};
 use crate::overlay::OverlayState;
 use crate::resource::{HotKey, Resource, item_key};
 use crate::served::ServedBuffer;
@@ -150,6 +149,9 @@ impl State {
                     return self.refused();
                 };
                 let accepted = self.overlay.accept(overlay, stored_at_ms);
+                if accepted {
+                    self.overlay.encoded = body.to_vec();
+                }
                 self.follow_model();
                 return accepted;
             }
@@ -178,19 +180,12 @@ impl State {
     }
 
     fn absorb_model(&mut self, version: &str, body: &[u8]) -> bool {
-        let snapshot = ModelSnapshot::decode(body).ok().filter(|found| {
-            found.version == version && found.schema_hash == feature::schema_hash()
-        });
-        let served = snapshot.and_then(|found| {
-            let config = found.configs.into_iter().next()?;
-            let (version, heads) = (found.version, found.heads);
-            Some((Model { version, heads }, config))
-        });
-        let Some((model, config)) = served else {
+        let served = Served::decode(body).ok().flatten();
+        let Some(served) = served.filter(|served| served.model.version == version) else {
             self.stats.models_refused += 1;
             return false;
         };
-        self.models.insert(model, config);
+        self.models.insert(served);
         self.follow_model();
         true
     }
@@ -267,11 +262,12 @@ fn bundle(body: &[u8], user: Option<&str>) -> Option<(Value, usize)> {
     let bundle = Bundle::decode(body)
         .ok()
         .filter(|found| found.user.as_deref() == user)?;
-    let (rows, bytes) = (bundle.candidates.len(), bundle_bytes(&bundle));
+    let (rows, bytes) = (bundle.candidates.len(), bundle_bytes(&bundle) + body.len());
     Some((
         Value::Bundle {
             prepared: Box::new(Prepared::new(bundle)),
             rows,
+            encoded: body.into(),
         },
         bytes,
     ))
@@ -297,8 +293,9 @@ fn hot_list(body: &[u8], hot: &HotKey) -> Option<(Value, usize)> {
         .items
         .iter()
         .map(|item| item.id.len() + item.author.len() + 96);
-    let bytes = texts.sum();
-    Some((Value::Hot(Box::new(list)), bytes))
+    let bytes = texts.sum::<usize>() + body.len();
+    let (list, encoded) = (Box::new(list), body.into());
+    Some((Value::Hot { list, encoded }, bytes))
 }
 
 /// The JSON under `key`.

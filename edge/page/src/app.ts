@@ -3,6 +3,7 @@
 import { Edgewise, EdgewiseError, type FeedPage, type HotWindow } from "./client.js";
 import type { Host, Shown } from "./card.js";
 import { observe } from "./clock.js";
+import { Device, setUpDevice } from "./device.js";
 import { openDetail, setUpDetail } from "./detail.js";
 import { byId, el, fill } from "./dom.js";
 import { setUpKeys } from "./keys.js";
@@ -25,6 +26,8 @@ const WINDOWS: readonly HotWindow[] = ["1h", "24h", "7d"];
 const PAGE = 20;
 /** A hot list has no cursor: it is asked for whole and shown in parts. */
 const HOT_MAX = 200;
+/** Items whose facts are fetched ahead where this device ranks: what one sees without a network. */
+const AHEAD = 100;
 
 const place = new URL(location.href).searchParams;
 let tab: Tab = place.get("tab") === "trending" ? "trending" : "feed";
@@ -34,6 +37,8 @@ let known = new Set<string>();
 let edge: Edgewise;
 let opinions: Opinions;
 let stream: Stream | undefined;
+let device: Device;
+let onDevice = false;
 
 // ---- what the lists are made of ------------------------------------------------------------
 
@@ -56,8 +61,11 @@ async function feedBatch(page: FeedPage, before: number, signal: AbortSignal): P
 }
 
 async function firstFeed(signal: AbortSignal): Promise<Batch> {
-  const page = await edge.feed({ limit: PAGE, explain: true, tag }, { signal });
-  return feedBatch(page, 0, signal);
+  const params = { limit: PAGE, explain: true, tag };
+  if (!onDevice) return feedBatch(await edge.feed(params, { signal }), 0, signal);
+  const batch = await feedBatch(await device.first(edge, params, signal), 0, signal);
+  void factsOf(edge, device.ahead(AHEAD), signal).catch(() => undefined);
+  return batch;
 }
 
 async function firstTrending(signal: AbortSignal): Promise<Batch> {
@@ -116,6 +124,9 @@ function settled(served: Served | undefined, error: unknown, retry: () => void):
 }
 
 function wordsFor(error: unknown): string {
+  if (!navigator.onLine && onDevice && device.isReady) {
+    return "You are offline. This device ranks what it holds; what you do is kept and sent when the network is back.";
+  }
   if (!navigator.onLine) return "You are offline. What you do is kept and sent when the network is back.";
   if (!(error instanceof EdgewiseError)) return "Something went wrong on this page.";
   if (error.status === 0) return "The service does not answer. What you do is kept and sent when it does.";
@@ -156,6 +167,7 @@ function show(): void {
   byId("panel").setAttribute("aria-labelledby", `tab-${tab}`);
   document.body.dataset["tab"] = tab;
   byId("windows").hidden = tab !== "trending";
+  byId("device").hidden = tab === "trending";
   for (const name of WINDOWS) byId(`window-${name}`).setAttribute("aria-pressed", String(name === hotWindow));
   byId("tag-filter").hidden = !tag;
   byId("tag-name").textContent = tag;
@@ -185,7 +197,8 @@ function switchTab(to: Tab): void {
 function switchUser(user: string): void {
   if (user === edge?.user) return;
   edge?.close();
-  edge = new Edgewise({ user });
+  device = new Device();
+  edge = new Edgewise({ user, onTrack: (event) => event.user === edge.user && device.track(event) });
   opinions = new Opinions(user);
   byId<HTMLInputElement>("user").value = user;
   store("user", user);
@@ -310,13 +323,20 @@ async function start(): Promise<void> {
   setUpTabs();
   setUpUserPicker();
   setUpDetail();
+  onDevice = stored("device") === "1";
+  setUpDevice(onDevice, (on) => {
+    onDevice = on;
+    store("device", on ? "1" : "");
+    device = new Device();
+    switchTab("feed");
+  });
   setUpKeys({
     cards: () => stream?.cards ?? [],
     loadMore: () => void stream?.load(),
     refresh: show,
     switchTab: () => switchTab(tab === "feed" ? "trending" : "feed"),
   });
-  addEventListener("offline", () => showNotice("trouble", wordsFor(undefined)));
+  addEventListener("offline", () => showNotice(onDevice && device.isReady ? "calm" : "trouble", wordsFor(undefined)));
   addEventListener("online", () => (stream?.cards.length ? showNotice(undefined) : show()));
   const [demo] = await Promise.all([loadDemo(), learnClock()]);
   showDemo(demo);

@@ -111,12 +111,30 @@ export class Stream {
   }
 }
 
-/** The facts of items; what cannot be had leaves the cards with their ids. */
+/** Facts that were shown before, for when none can be had. */
+const kept = new Map<string, Item>();
+const KEPT_MAX = 2_000;
+/** How long newer facts are waited for where all are kept. */
+const RENEW_MS = 400;
+
+/** The facts of items, as of before where none can be had; without any the cards show ids. */
 export async function factsOf(edge: Edgewise, ids: string[], signal: AbortSignal): Promise<Map<string, Item>> {
+  const known = ids.every((id) => kept.has(id));
+  const limit = known ? AbortSignal.any([signal, AbortSignal.timeout(RENEW_MS)]) : signal;
   try {
-    return await edge.items(ids, { signal });
+    const facts = await edge.items(ids, { signal: limit });
+    for (const [id, item] of facts) {
+      kept.delete(id); // the first of a Map is the oldest
+      kept.set(id, item);
+    }
+    for (const id of kept.keys()) {
+      if (kept.size <= KEPT_MAX) break;
+      kept.delete(id);
+    }
+    return facts;
   } catch (error) {
-    if (error instanceof EdgewiseError) return new Map();
-    throw error;
+    signal.throwIfAborted();
+    if (!known && !(error instanceof EdgewiseError)) throw error;
+    return new Map(ids.flatMap((id) => kept.get(id) ?? []).map((item) => [item.id, item]));
   }
 }

@@ -32,6 +32,24 @@ pub(crate) struct Source<'a> {
 /// A public answer with every header that says so. Shared answers carry an entity tag and
 /// honour `If-None-Match`.
 pub(crate) fn public(request: &HeaderMap, source: &Source<'_>, body: Vec<u8>) -> Response<Body> {
+    public_as(JSON, request, source, body)
+}
+
+/// [`public`], of bytes.
+pub(crate) fn public_bytes(
+    request: &HeaderMap,
+    source: &Source<'_>,
+    body: Vec<u8>,
+) -> Response<Body> {
+    public_as(BINARY, request, source, body)
+}
+
+fn public_as(
+    kind: HeaderValue,
+    request: &HeaderMap,
+    source: &Source<'_>,
+    body: Vec<u8>,
+) -> Response<Body> {
     let lifetime = &source.lifetime;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -72,7 +90,7 @@ pub(crate) fn public(request: &HeaderMap, source: &Source<'_>, body: Vec<u8>) ->
             return response;
         }
     }
-    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CONTENT_TYPE, kind);
     *response.body_mut() = Body::from(body);
     response
 }

@@ -1,4 +1,5 @@
-//! `GET /api/v1/feed`: from a bundle and the overlay to a page.
+//! `GET /api/v1/feed`: from a bundle and the overlay to a page; `/api/v1/feed/offline`: the two
+//! themselves.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use edgewise_serving::session::{self, subject_of};
 use edgewise_serving::{FeedInput, FeedOutcome, Prepared, SessionStatus, feed as serving, hot};
 use edgewise_wire::api::Rung;
 use edgewise_wire::cursor::Cursor;
+use edgewise_wire::pack::{Pack, PackedCandidates};
 use edgewise_wire::params::FeedParams;
 use edgewise_wire::problem::Problem;
 use edgewise_wire::session::Session;
@@ -40,16 +42,73 @@ struct Answered {
     age_ms: i64,
 }
 
-/// The route.
+/// `GET /api/v1/feed`
 pub(super) async fn feed(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let params = FeedParams::parse(query.as_deref().unwrap_or(""))?;
+    let asked = asked(&service, query.as_deref(), &headers)?;
+    let limit = Arc::clone(&service);
+    let answered = service
+        .blocking(move |origin| {
+            let answered = page(origin, &asked)?;
+            log_served(origin, &limit.served, &asked, &answered.outcome);
+            Ok(answered)
+        })
+        .await?;
+    let source = source(answered.age_ms, answered.rung);
+    Ok(answer::public(&headers, &source, answered.outcome.body))
+}
+
+/// `GET /api/v1/feed/offline`: what a page would be made from now, for a device.
+pub(super) async fn offline(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let asked = asked(&service, query.as_deref(), &headers)?;
+    let (body, age_ms, rung) = service
+        .blocking(move |origin| {
+            let (cached, rung) = candidates(origin, &asked)?;
+            let overlay = origin.overlay.current();
+            let pack = Pack {
+                packed_at_ms: asked.wall_ms,
+                stored_at_ms: cached.made_at_ms,
+                rung,
+                user: asked.user,
+                region: None,
+                utc_offset_minutes: 0,
+                session: asked.session,
+                session_status: asked.session_status,
+                cursor: asked.cursor,
+                candidates: PackedCandidates::Bundle(&cached.bytes),
+                overlay: Some(&overlay.bytes),
+                snapshot: Some(&origin.model.snapshot),
+            };
+            let age_ms = (asked.wall_ms - cached.made_at_ms).max(0);
+            Ok((pack.encode(), age_ms, rung))
+        })
+        .await?;
+    let source = source(age_ms, rung);
+    Ok(answer::public_bytes(&headers, &source, body))
+}
+
+fn source(age_ms: i64, rung: Rung) -> Source<'static> {
+    Source {
+        lifetime: Lifetime::FEED,
+        age_ms: (age_ms > 0).then_some(age_ms),
+        cache_tag: None,
+        rung: Some(rung),
+    }
+}
+
+/// Reads and validates a request.
+fn asked(service: &Service, query: Option<&str>, headers: &HeaderMap) -> Result<Asked, Failure> {
+    let params = FeedParams::parse(query.unwrap_or(""))?;
     let origin = service.origin()?;
     let wall_ms = origin.clock.wall_ms();
-    let subject = identity::subject(&headers, &origin.keys, wall_ms)?;
+    let subject = identity::subject(headers, &origin.keys, wall_ms)?;
     let user = identity::agree(
         subject.as_deref(),
         params.user.as_deref(),
@@ -64,7 +123,7 @@ pub(super) async fn feed(
     let token = params.session.as_deref();
     let (session, session_status) = session::open(token, &origin.keys, subject, wall_ms);
     let request_id = rand::random();
-    let asked = Asked {
+    Ok(Asked {
         params,
         user,
         cursor,
@@ -72,22 +131,7 @@ pub(super) async fn feed(
         session_status,
         request_id,
         wall_ms,
-    };
-    let limit = Arc::clone(&service);
-    let answered = service
-        .blocking(move |origin| {
-            let answered = page(origin, &asked)?;
-            log_served(origin, &limit.served, &asked, &answered.outcome);
-            Ok(answered)
-        })
-        .await?;
-    let source = Source {
-        lifetime: Lifetime::FEED,
-        age_ms: (answered.age_ms > 0).then_some(answered.age_ms),
-        cache_tag: None,
-        rung: Some(answered.rung),
-    };
-    Ok(answer::public(&headers, &source, answered.outcome.body))
+    })
 }
 
 fn page(origin: &Origin, asked: &Asked) -> Result<Answered, Failure> {

@@ -164,6 +164,7 @@ pub fn public_router(service: &Arc<Service>) -> Router {
     let limited = |bytes| RequestBodyLimitLayer::new(bytes);
     let router = Router::new()
         .route("/api/v1/feed", get(feed::feed))
+        .route("/api/v1/feed/offline", get(feed::offline))
         .route("/api/v1/hot/trending", get(lists::trending))
         .route("/api/v1/similar/{item}", get(lists::similar))
         .route("/api/v1/discover/suggested-users", get(lists::suggested))

@@ -1,6 +1,6 @@
 //! Why bytes are refused.
 
-/// What is wrong with an encoded bundle, overlay, hot list or model snapshot.
+/// What is wrong with an encoded bundle, overlay, hot list, model snapshot or pack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// It is larger than the format's limit.

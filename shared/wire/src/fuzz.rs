@@ -12,6 +12,7 @@ use crate::keys::Keys;
 use crate::lists::HotList;
 use crate::model::ModelSnapshot;
 use crate::overlay::Overlay;
+use crate::pack::{Pack, PackedCandidates};
 use crate::params::{FeedParams, HotParams, ItemsParams, SimilarParams, SuggestedParams, path_id};
 use crate::session::{self, Session};
 use crate::{events, internal, items, jwt};
@@ -63,6 +64,22 @@ pub fn snapshot(data: &[u8]) {
         ModelSnapshot::decode(data),
         ModelSnapshot::from_payload(data),
     );
+}
+
+/// Packs for devices, and the parts in them.
+pub fn pack(data: &[u8]) {
+    for pack in [Pack::decode(data), Pack::from_payload(data)]
+        .into_iter()
+        .flatten()
+    {
+        assert_eq!(Pack::decode(&pack.encode()), Ok(pack.clone()));
+        match pack.candidates {
+            PackedCandidates::Bundle(bytes) => bundle(bytes),
+            PackedCandidates::HotList(bytes) => hot_list(bytes),
+        }
+        overlay(pack.overlay.unwrap_or_default());
+        snapshot(pack.snapshot.unwrap_or_default());
+    }
 }
 
 /// Cursor tokens.

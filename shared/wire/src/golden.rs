@@ -15,6 +15,7 @@ use crate::decode::DecodeError;
 use crate::lists::HotList;
 use crate::model::ModelSnapshot;
 use crate::overlay::Overlay;
+use crate::pack::Pack;
 use crate::samples::{self, keys};
 use crate::session::Session;
 
@@ -90,6 +91,13 @@ fn a_snapshot_of_version_1_is_refused_by_its_version() {
         ModelSnapshot::decode(&std::fs::read(path).unwrap()),
         Err(error)
     );
+}
+
+#[test]
+fn the_stored_pack_reads_and_writes_the_same() {
+    let parts = samples::packed();
+    let stored = check("pack.v1.bin", &parts.pack().encode());
+    assert_eq!(Pack::decode(&stored), Ok(parts.pack()));
 }
 
 #[test]

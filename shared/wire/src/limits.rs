@@ -103,6 +103,10 @@ pub const MODEL_VERSION_BYTES_MAX: usize = 64;
 /// Longest name of a model's head (an objective), bytes.
 pub const HEAD_NAME_BYTES_MAX: usize = 64;
 
+/// Largest pack for a device, bytes: its parts' limits and a little.
+pub const PACK_BYTES_MAX: usize =
+    BUNDLE_BYTES_MAX + OVERLAY_BYTES_MAX + SNAPSHOT_BYTES_MAX + 64 * 1024;
+
 /// Largest model file of LightGBM or XGBoost, bytes.
 pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
 

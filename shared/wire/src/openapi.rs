@@ -31,6 +31,7 @@ mod tests {
     fn every_public_route_is_described() {
         let routes = [
             ("/api/v1/feed", "get"),
+            ("/api/v1/feed/offline", "get"),
             ("/api/v1/hot/trending", "get"),
             ("/api/v1/similar/{item}", "get"),
             ("/api/v1/discover/suggested-users", "get"),

@@ -14,7 +14,7 @@ use edgewise_ranking::{
     short_hash,
 };
 
-use crate::api::{Event, EventType};
+use crate::api::{Event, EventType, Rung, SessionStatus};
 use crate::bundle::Bundle;
 use crate::counters::Counters;
 use crate::cursor::Cursor;
@@ -22,6 +22,7 @@ use crate::keys::Keys;
 use crate::lists::{HotList, HotListItem};
 use crate::model::ModelSnapshot;
 use crate::overlay::{DomainClock, ModelPointer, Overlay, OverlayItem, Purge};
+use crate::pack::{Pack, PackedCandidates};
 use crate::session::Session;
 
 /// The wall time of all samples, Unix ms.
@@ -378,4 +379,39 @@ fn realistic_features(random: &mut Random, row: usize) -> [Option<f32>; Feature:
         set(Feature::Similarity, random.unit());
     }
     features
+}
+
+/// The parts of a pack, encoded.
+pub(crate) struct Packed {
+    bundle: Vec<u8>,
+    overlay: Vec<u8>,
+    snapshot: Vec<u8>,
+}
+
+/// A small pack's parts.
+pub(crate) fn packed() -> Packed {
+    Packed {
+        bundle: bundle().encode(),
+        overlay: overlay().encode(),
+        snapshot: snapshot().encode(),
+    }
+}
+
+impl Packed {
+    pub(crate) fn pack(&self) -> Pack<'_> {
+        Pack {
+            packed_at_ms: NOW_MS,
+            stored_at_ms: NOW_MS - 1_500,
+            rung: Rung::Personal,
+            user: Some("u1".to_string()),
+            region: Some("BE".to_string()),
+            utc_offset_minutes: 60,
+            session: session(),
+            session_status: SessionStatus::Ok,
+            cursor: Some(cursor(30)),
+            candidates: PackedCandidates::Bundle(&self.bundle),
+            overlay: Some(&self.overlay),
+            snapshot: Some(&self.snapshot),
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! The feed: ranked from the best candidates that can be had within the budget.
+//! The feed: ranked from the best candidates that can be had within the budget, or these
+//! candidates themselves, packed for a device.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,6 +9,7 @@ use edgewise_serving::session::{self, subject_of};
 use edgewise_serving::{FeedInput, Prepared, SessionStatus, feed, hot};
 use edgewise_wire::api::Rung;
 use edgewise_wire::cursor::Cursor;
+use edgewise_wire::pack::{Pack, PackedCandidates};
 use edgewise_wire::params::FeedParams;
 use edgewise_wire::problem::Problem;
 use edgewise_wire::served::ServedSlot;
@@ -21,7 +23,6 @@ use crate::ladder::{self, Candidate};
 use crate::lifetime;
 use crate::request::Request;
 use crate::resource::Resource;
-use crate::store::Look;
 use crate::store::load::Purpose;
 use crate::store::memory::Value;
 
@@ -41,6 +42,15 @@ enum Stage {
     Origin,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A ranked page.
+    Page,
+    /// What it is ranked from, for a device.
+    Pack,
+}
+
 /// A request for a page.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -54,12 +64,14 @@ pub(crate) struct Feed {
     utc_offset_minutes: i32,
     ladder: Vec<Candidate>,
     stage: Stage,
+    form: Form,
 }
 
 impl Feed {
     /// # Errors
     /// 400 for a cursor that is not this subject's.
     pub(crate) fn new(
+        form: Form,
         params: FeedParams,
         user: Option<String>,
         request: &Request<'_>,
@@ -86,6 +98,7 @@ impl Feed {
             utc_offset_minutes: request.utc_offset_minutes,
             ladder,
             stage,
+            form,
         }))
     }
 
@@ -160,16 +173,64 @@ impl Feed {
         let look = step
             .state
             .look(&candidate.resource, &candidate.key, step.wall_ms);
-        self.page(step, candidate, rung, look)
+        let source = Source {
+            lifetime: lifetime::of(&Resource::Bundle {
+                user: String::new(),
+            }),
+            look,
+            cache_tag: None,
+            rung: Some(rung),
+        };
+        match self.form {
+            Form::Page => {
+                let body = self.page(step, candidate, rung)?;
+                Some(answer::stored(step.context, &source, body))
+            }
+            Form::Pack => {
+                let body = self.pack(step, candidate, rung)?;
+                Some(answer::stored_as(
+                    answer::BINARY,
+                    step.context,
+                    &source,
+                    body,
+                ))
+            }
+        }
     }
 
-    fn page(
-        &self,
-        step: &mut Step<'_>,
-        candidate: &Candidate,
-        rung: Rung,
-        look: Look,
-    ) -> Option<Answer> {
+    /// What a page would be made from now.
+    fn pack(&self, step: &mut Step<'_>, candidate: &Candidate, rung: Rung) -> Option<Vec<u8>> {
+        let state = &mut *step.state;
+        let pointer = state.overlay.current.as_ref().map(|overlay| &overlay.model);
+        let served = state.models.serving(pointer, self.user.as_deref());
+        let entry = state.memory.get(&candidate.key)?;
+        let candidates = match &entry.value {
+            Value::Bundle { encoded, .. } => PackedCandidates::Bundle(encoded),
+            Value::Hot { encoded, .. } => PackedCandidates::HotList(encoded),
+            Value::Json(_) | Value::Absent => return None,
+        };
+        let pack = Pack {
+            packed_at_ms: step.wall_ms,
+            stored_at_ms: entry.stored_at_ms,
+            rung,
+            user: self.user.clone(),
+            region: self.region().map(String::from),
+            utc_offset_minutes: self.utc_offset_minutes,
+            session: self.session.clone(),
+            session_status: self.session_status,
+            cursor: self.cursor.clone(),
+            candidates,
+            overlay: Some(state.overlay.encoded.as_slice()).filter(|bytes| !bytes.is_empty()),
+            snapshot: Some(served.encoded.as_slice()).filter(|bytes| !bytes.is_empty()),
+        };
+        Some(pack.encode())
+    }
+
+    fn region(&self) -> Option<&str> {
+        Some(self.country.as_str()).filter(|country| !country.is_empty())
+    }
+
+    fn page(&self, step: &mut Step<'_>, candidate: &Candidate, rung: Rung) -> Option<Vec<u8>> {
         let domain_ms = step.domain_ms();
         let state = &mut *step.state;
         let overlay = state.overlay.current.as_ref();
@@ -189,12 +250,12 @@ impl Feed {
             domain_ms,
             request_id: step.context.random,
             rung,
-            region: Some(self.country.as_str()).filter(|country| !country.is_empty()),
+            region: self.region(),
             utc_offset_minutes: self.utc_offset_minutes,
         };
         let outcome = match &mut state.memory.get(&candidate.key)?.value {
             Value::Bundle { prepared, .. } => feed::answer(prepared, &input),
-            Value::Hot(list) => {
+            Value::Hot { list, .. } => {
                 let bundle = hot::as_bundle(list, overlay, &served.config, domain_ms);
                 feed::answer(&mut Prepared::new(bundle), &input)
             }
@@ -205,15 +266,7 @@ impl Feed {
             outcome.served.into_iter().map(slot(domain_ms)),
             step.wall_ms,
         );
-        let source = Source {
-            lifetime: lifetime::of(&Resource::Bundle {
-                user: String::new(),
-            }),
-            look,
-            cache_tag: None,
-            rung: Some(rung),
-        };
-        Some(answer::stored(step.context, &source, outcome.body))
+        Some(outcome.body)
     }
 }
 

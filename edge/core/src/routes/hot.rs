@@ -77,7 +77,8 @@ impl Hot {
 
     /// The body of the list in memory, made anew only where list or overlay changed.
     fn stored_body(&self, step: &mut Step<'_>, key: &str, rung: Rung) -> Option<Vec<u8>> {
-        let Some(Value::Hot(list)) = step.state.memory.peek(key).map(|entry| &entry.value) else {
+        let Some(Value::Hot { list, .. }) = step.state.memory.peek(key).map(|entry| &entry.value)
+        else {
             return None;
         };
         let Some(overlay) = step.state.overlay.current.as_ref() else {

@@ -5,10 +5,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use edgewise_ranking::{Candidates, HotSum, HotWindow, NewCandidate, Sources, id_hash};
+use edgewise_ranking::{
+    Candidates, Feature, HotSum, HotWindow, Kind, NewCandidate, SKETCH_DIMS, Sources, id_hash,
+};
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::{HotList, HotListItem};
 use edgewise_wire::overlay::{DomainClock, Overlay};
+
+use super::random::Random;
 
 /// How it behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(super) struct Origin {
     pub(super) dead: BTreeSet<u64>,
     pub(super) clock: DomainClock,
     pub(super) overlay: Overlay,
+    /// Rows of random facts in every bundle beside the plain ones.
+    pub(super) rich_rows: u64,
     /// The snapshot of every model version.
     pub(super) model: Option<Vec<u8>>,
 }
@@ -51,6 +57,7 @@ impl Origin {
             dead: BTreeSet::new(),
             clock,
             overlay: Overlay::default(),
+            rich_rows: 0,
             model: None,
         }
     }
@@ -125,6 +132,9 @@ impl Origin {
                 }
             }
         }
+        for row in 0..self.rich_rows {
+            push_rich(&mut candidates, owner, row, now_ms);
+        }
         Bundle {
             user: user.map(ToString::to_string),
             made_at_ms: now_ms,
@@ -186,4 +196,31 @@ impl Origin {
             ..self.overlay.clone()
         }
     }
+}
+
+/// A row whose facts follow from `row` and `now_ms` alone.
+fn push_rich(candidates: &mut Candidates, owner: &str, row: u64, now_ms: i64) {
+    let mut random = Random::new(id_hash(owner) ^ now_ms as u64 ^ (row << 40));
+    let mut features = [None; Feature::COUNT];
+    for value in &mut features {
+        let number = random.between(-3, 400) as f32 / 7.0;
+        *value = random.percent(70).then_some(number);
+    }
+    let sketch = [0_i8; SKETCH_DIMS].map(|_| random.between(-127, 127) as i8);
+    let (id, author) = (
+        format!("{owner}.rich{row}.{now_ms}"),
+        format!("author-{}", random.between(0, 15)),
+    );
+    candidates.push(&NewCandidate {
+        id: &id,
+        author: &author,
+        created_at_ms: now_ms - random.between(0, 200 * 3_600_000),
+        sources: Sources(random.between(1, 31) as u8),
+        kind: Kind::ALL[random.next() as usize % Kind::ALL.len()],
+        language: Some(["en", "de", "fr"][random.next() as usize % 3]),
+        region: random.percent(50).then_some("CH"),
+        tags: &["music", "cats", "sky", "news"][random.next() as usize % 4..],
+        features,
+        sketch,
+    });
 }

@@ -103,6 +103,8 @@ pub(super) struct World {
     pub(super) traces: Vec<String>,
     /// Where clients are.
     pub(super) country: &'static str,
+    /// Offset of their zone, minutes.
+    pub(super) utc_offset_minutes: i32,
     /// The limiter refuses.
     pub(super) limited: bool,
     /// Start time of each request.
@@ -143,6 +145,7 @@ impl World {
             answers: Vec::new(),
             traces: Vec::new(),
             country: "",
+            utc_offset_minutes: 0,
             limited: false,
             started: Vec::new(),
             lost: BTreeSet::new(),
@@ -174,6 +177,7 @@ impl World {
             random: self.random.bytes16(),
             client_ip: "192.0.2.1",
             country: self.country,
+            utc_offset_minutes: self.utc_offset_minutes,
             headers: &ask.headers,
             ..Request::default()
         };

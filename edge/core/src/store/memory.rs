@@ -20,9 +20,16 @@ pub(crate) enum Value {
         prepared: Box<Prepared>,
         /// Its rows as fetched.
         rows: usize,
+        /// As fetched, for packs.
+        encoded: Box<[u8]>,
     },
     /// A hot list.
-    Hot(Box<HotList>),
+    Hot {
+        /// Ready to answer.
+        list: Box<HotList>,
+        /// As fetched, for packs.
+        encoded: Box<[u8]>,
+    },
     /// A stored JSON answer.
     Json(Vec<u8>),
     /// The origin knows of no such thing.

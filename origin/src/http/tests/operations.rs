@@ -153,3 +153,27 @@ async fn a_listener_serves_and_drains() {
         "nobody listens any more"
     );
 }
+
+#[tokio::test]
+async fn a_pack_holds_what_the_feed_is_made_from() {
+    let site = Site::filled().await;
+    let answer = site.ok("/api/v1/feed/offline?user=u&language=en").await;
+    assert_eq!(answer.header("content-type"), "application/octet-stream");
+    assert_eq!(answer.header("cache-control"), "private, no-store");
+    let pack = edgewise_wire::Pack::decode(&answer.body).expect("a pack");
+    assert_eq!(pack.user.as_deref(), Some("u"));
+    let edgewise_wire::PackedCandidates::Bundle(bundle) = pack.candidates else {
+        panic!("a hot list");
+    };
+    let bundle = edgewise_wire::Bundle::decode(bundle).expect("a bundle");
+    assert_eq!(bundle.user.as_deref(), Some("u"));
+    let overlay = pack.overlay.expect("an overlay");
+    assert!(edgewise_wire::Overlay::decode(overlay).is_ok());
+    let snapshot = pack.snapshot.expect("a model");
+    let model = edgewise_wire::ModelSnapshot::decode(snapshot).expect("a snapshot");
+    let page = site.ok("/api/v1/feed?user=u").await.json();
+    assert_eq!(page["model"], model.version);
+    site.get("/api/v1/feed/offline?cursor=garbage")
+        .await
+        .problem(400, "cursor");
+}

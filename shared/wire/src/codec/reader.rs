@@ -81,6 +81,18 @@ impl<'a> Reader<'a> {
         utf8(self.take(what, len)?, what).map(String::from)
     }
 
+    /// Bytes of a length that goes before them, at most `max`.
+    pub(crate) fn bytes(&mut self, what: &'static str, max: usize) -> Result<&'a [u8]> {
+        let len = self.varint(what)?;
+        match usize::try_from(len) {
+            Ok(len) if len <= max => self.take(what, len),
+            _ => Err(DecodeError::TooLarge {
+                len: usize::try_from(len).unwrap_or(usize::MAX),
+                max,
+            }),
+        }
+    }
+
     pub(crate) fn optional_text(
         &mut self,
         what: &'static str,

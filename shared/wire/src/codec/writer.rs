@@ -20,6 +20,11 @@ impl Writer {
         self.bytes.push(value);
     }
 
+    /// Bytes as they are, without their length.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     pub(crate) fn varint(&mut self, value: u64) {
         push_varint(&mut self.bytes, value);
     }

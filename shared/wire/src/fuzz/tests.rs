@@ -89,6 +89,22 @@ fn snapshot_corpus() {
 }
 
 #[test]
+fn pack_corpus() {
+    let parts = samples::packed();
+    let whole = parts.pack().encode();
+    let payload = &whole[5..whole.len() - 8];
+    let bare = crate::Pack {
+        overlay: None,
+        snapshot: None,
+        cursor: None,
+        user: None,
+        ..parts.pack()
+    };
+    let bare = bare.encode();
+    replay("pack", super::pack, &[&whole, payload, &bare]);
+}
+
+#[test]
 fn cursor_corpus() {
     let token = samples::cursor(30).encode(&keys());
     let payload = samples::cursor(210).to_payload();
