@@ -162,21 +162,22 @@ pub(super) fn read(
             .ok_or(out_of_range.clone())?,
         _ => grid.index_max(),
     };
-    let codes = ints::read::<u32>(what, input, Len::Exactly(given), max)?.into_iter();
-    let values: Vec<f32> = match kind {
-        WHOLE => codes.map(|code| code as f32).collect(),
-        BITS => {
-            let bits = |code| {
-                if code == 0 {
-                    0
-                } else {
-                    (code + offset) << shift
-                }
+    let codes = ints::read::<u32>(what, input, Len::Exactly(given), max)?;
+    let mut values = vec![0.0; given];
+    let slots = values.iter_mut().zip(&codes);
+    match kind {
+        // Below 2^24: signed conversion is one instruction everywhere.
+        WHOLE => slots.for_each(|(slot, &code)| *slot = code as i32 as f32),
+        BITS => slots.for_each(|(slot, &code)| {
+            let bits = if code == 0 {
+                0
+            } else {
+                (code + offset) << shift
             };
-            codes.map(|code| f32::from_bits(bits(code))).collect()
-        }
-        _ => codes.map(|code| grid.value(code)).collect(),
-    };
+            *slot = f32::from_bits(bits);
+        }),
+        _ => grid.values(&codes, &mut values),
+    }
     let Some(bitmap) = bitmap else {
         present.iter_mut().for_each(|bits| *bits |= flag);
         return Ok(values);

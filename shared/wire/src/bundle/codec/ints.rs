@@ -244,10 +244,15 @@ pub(super) fn read<T: Lane>(
         None
     };
     let values = column.values::<T>(exceptions.as_ref())?;
-    match values.iter().copied().max() {
-        Some(largest) if largest > max => Err(column.out_of_range()),
-        _ => Ok(values),
+    let is_bounded = exceptions.is_none()
+        && column
+            .plain_max()
+            .and_then(T::from_u64)
+            .is_some_and(|largest| largest <= max);
+    if !(is_bounded && column.mode == PLAIN) && values.iter().any(|&value| value > max) {
+        return Err(column.out_of_range());
     }
+    Ok(values)
 }
 
 /// Rows, and what they have above the width.
@@ -320,13 +325,20 @@ impl<'a> Packed<'a> {
         if self.mode == PLAIN {
             return self.unpack(exceptions);
         }
+        let mut values = Vec::with_capacity(self.len);
         let mut before = 0_u64;
-        let values = self.unpack::<u64>(exceptions)?.into_iter().map(|zigzag| {
+        for zigzag in self.unpack::<u64>(exceptions)? {
             let delta = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
             before = before.wrapping_add(delta as u64);
-            T::from_u64(before).ok_or(self.out_of_range())
-        });
-        values.collect()
+            values.push(T::from_u64(before).ok_or(self.out_of_range())?);
+        }
+        Ok(values)
+    }
+
+    /// The largest value that base and width allow without exceptions; `None` where it wraps.
+    fn plain_max(&self) -> Option<u64> {
+        let mask = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
+        self.base.checked_add(mask)
     }
 
     /// The values as they lie in the planes, with the base.
@@ -359,12 +371,11 @@ impl<'a> Packed<'a> {
             }
         }
         if base != T::default() {
-            let mut wraps = false;
             for value in &mut values {
                 *value = value.wrapping_add(base);
-                wraps |= *value < base;
             }
-            if wraps {
+            let may_wrap = exceptions.is_some() || self.plain_max().and_then(T::from_u64).is_none();
+            if may_wrap && values.iter().any(|&value| value < base) {
                 return Err(self.out_of_range());
             }
         }
