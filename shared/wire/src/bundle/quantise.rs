@@ -23,7 +23,8 @@
 //! profile `feed` is off by at most 0.4 n < 0.0016, that of `video` by at most
 //! 0.25 n + 0.4 (2 n + 2^-8 / 10) < 0.0043. A test draws rows and compares.
 
-use core::iter::repeat;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use edgewise_ranking::{Candidates, Feature};
 
@@ -143,19 +144,16 @@ pub(super) fn quantised(
     candidates: &Candidates,
     rows: usize,
     feature: Feature,
-) -> impl Iterator<Item = Option<f32>> {
+) -> Vec<Option<f32>> {
     let grid = Grid::of(feature);
-    let values = candidates.columns[feature as usize].iter().copied();
-    // Rows beyond a column's end have no value.
-    let present = candidates
-        .present
-        .iter()
-        .zip(values.map(Some).chain(repeat(None)));
-    let round = move |value| grid.map_or(value, |grid| grid.round(feature, value));
-    present
-        .map(move |(bits, value)| value.filter(|_| bits >> feature as u32 & 1 == 1).map(round))
-        .chain(repeat(None))
-        .take(rows)
+    let mut kept = vec![None; rows];
+    let values = candidates.columns[feature as usize].iter();
+    for ((slot, &value), bits) in kept.iter_mut().zip(values).zip(&candidates.present) {
+        if bits >> feature as u32 & 1 == 1 {
+            *slot = Some(grid.map_or(value, |grid| grid.round(feature, value)));
+        }
+    }
+    kept
 }
 
 impl Bundle {
@@ -165,7 +163,7 @@ impl Bundle {
     pub fn quantise(&mut self) {
         for feature in Feature::ALL {
             let values = quantised(&self.candidates, self.candidates.len(), feature);
-            let values = values.map(Option::unwrap_or_default).collect();
+            let values = values.into_iter().map(Option::unwrap_or_default).collect();
             self.candidates.columns[feature as usize] = values;
         }
     }

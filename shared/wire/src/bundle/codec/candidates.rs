@@ -67,7 +67,7 @@ pub(super) fn write(candidates: &Candidates, rows: usize, out: &mut Columns) {
         });
     }
     for feature in Feature::ALL {
-        let values: Vec<Option<f32>> = quantised(candidates, rows, feature).collect();
+        let values = quantised(candidates, rows, feature);
         if values.iter().any(Option::is_some) {
             out.optional(column::FEATURE + feature as u8, |out| {
                 floats::write(&values, Grid::of(feature), out);

@@ -149,9 +149,9 @@ fn plane_bytes(len: usize, bits: u32) -> usize {
     }
 }
 
-/// About the bytes that [`write`] would write.
-pub(super) fn bytes(values: &[u64]) -> usize {
-    Plan::of(values, PLAIN, true).bytes
+/// Writes `values` as they are, without a look at their differences: for what is in no order.
+pub(super) fn write_unordered(values: &[u64], out: &mut PartsWriter<'_>) {
+    write_as(Plan::of(values, PLAIN, true), values, out);
 }
 
 /// Writes `values` in the shorter of both modes.
@@ -225,7 +225,7 @@ fn deltas(values: &[u64]) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// Reads what [`write`] wrote; every value is at most `max`.
+/// Reads what [`write()`] wrote; every value is at most `max`.
 pub(super) fn read<T: Lane>(
     what: &'static str,
     input: &mut Parts<'_>,
