@@ -249,10 +249,15 @@ pub(super) fn read<T: Lane>(
             .plain_max()
             .and_then(T::from_u64)
             .is_some_and(|largest| largest <= max);
-    if !(is_bounded && column.mode == PLAIN) && values.iter().any(|&value| value > max) {
+    if !(is_bounded && column.mode == PLAIN) && any(&values, |value| value > max) {
         return Err(column.out_of_range());
     }
     Ok(values)
+}
+
+/// Whether any value is so. All are looked at, many at once, instead of up to the first.
+fn any<T: Copy>(values: &[T], is_so: impl Fn(T) -> bool) -> bool {
+    values.iter().fold(false, |any, &value| any | is_so(value))
 }
 
 /// Rows, and what they have above the width.
@@ -375,7 +380,7 @@ impl<'a> Packed<'a> {
                 *value = value.wrapping_add(base);
             }
             let may_wrap = exceptions.is_some() || self.plain_max().and_then(T::from_u64).is_none();
-            if may_wrap && values.iter().any(|&value| value < base) {
+            if may_wrap && any(&values, |value| value < base) {
                 return Err(self.out_of_range());
             }
         }
