@@ -249,14 +249,14 @@ pub(super) fn read<T: Lane>(
             .plain_max()
             .and_then(T::from_u64)
             .is_some_and(|largest| largest <= max);
-    if !(is_bounded && column.mode == PLAIN) && any(&values, |value| value > max) {
+    if !(is_bounded && column.mode == PLAIN) && has(&values, |value| value > max) {
         return Err(column.out_of_range());
     }
     Ok(values)
 }
 
 /// Whether any value is so. All are looked at, many at once, instead of up to the first.
-fn any<T: Copy>(values: &[T], is_so: impl Fn(T) -> bool) -> bool {
+fn has<T: Copy>(values: &[T], is_so: impl Fn(T) -> bool) -> bool {
     values.iter().fold(false, |any, &value| any | is_so(value))
 }
 
@@ -380,7 +380,7 @@ impl<'a> Packed<'a> {
                 *value = value.wrapping_add(base);
             }
             let may_wrap = exceptions.is_some() || self.plain_max().and_then(T::from_u64).is_none();
-            if may_wrap && any(&values, |value| value < base) {
+            if may_wrap && has(&values, |value| value < base) {
                 return Err(self.out_of_range());
             }
         }
