@@ -1,10 +1,15 @@
-// Times a workload of `edgewise_workloads.wasm` in V8: `v8.mjs WASM WORK ROWS ROUNDS`.
+// Times a workload of `edgewise_workloads.wasm` in V8: `v8.mjs WASM WORK ROWS ROUNDS [INPUT]`.
 // Prints JSON {median_us, check}: the median over rounds of the mean over 40 rotating batches.
 import { readFile } from "node:fs/promises";
 
-const [path, work, rows, rounds] = process.argv.slice(2);
+const [path, work, rows, rounds, inputPath] = process.argv.slice(2);
 const { instance } = await WebAssembly.instantiate(await readFile(path), {});
-const { prepare, run } = instance.exports;
+const { input, memory, prepare, run } = instance.exports;
+if (inputPath !== undefined) {
+  const bytes = await readFile(inputPath);
+  const at = input(bytes.length);
+  new Uint8Array(memory.buffer, at, bytes.length).set(bytes);
+}
 prepare(Number(work), Number(rows));
 let check = 0n;
 for (let index = 0; index < 400; index++) check ^= run(index % 40);

@@ -28,4 +28,5 @@ pub mod telemetry;
 pub mod terminal;
 pub mod time;
 pub mod user;
+pub mod vectors;
 pub mod verify;

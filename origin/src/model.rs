@@ -10,6 +10,8 @@ use edgewise_wire::model::ModelSnapshot;
 use edgewise_wire::overlay::ModelPointer;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::vectors::Vectors;
+
 /// The model that serves; immutable while the process runs.
 #[derive(Clone, Debug)]
 pub struct ServingModel {
@@ -19,6 +21,8 @@ pub struct ServingModel {
     pub config: Arc<RankingConfig>,
     /// The snapshot that edges load.
     pub snapshot: Bytes,
+    /// Vectors of users and items; bundles carry what ranking needs of them.
+    pub vectors: Arc<Vectors>,
 }
 
 impl ServingModel {
@@ -55,7 +59,15 @@ impl ServingModel {
             model: Model { version, heads },
             config: Arc::new(config),
             snapshot,
+            vectors: Arc::default(),
         })
+    }
+
+    /// The same with these vectors.
+    #[must_use]
+    pub fn with_vectors(self, vectors: Vectors) -> Self {
+        let vectors = Arc::new(vectors);
+        Self { vectors, ..self }
     }
 
     /// Heads that the configuration's blend names and the model lacks.

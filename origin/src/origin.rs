@@ -75,6 +75,7 @@ impl Origin {
             clock.clone(),
             Arc::clone(&model.config),
             Arc::clone(&similar),
+            Arc::clone(&model.vectors),
         );
         let bundles = Arc::new(Bundles::new(builder, Arc::clone(&store), clock.clone()));
         let follower = Arc::new(Follower {

@@ -23,6 +23,7 @@ use crate::replicate::config::Mapping;
 use crate::replicate::following::Following;
 use crate::replicate::load::{self, Overrides, Urls};
 use crate::store::Store;
+use crate::vectors::Vectors;
 use crate::{commands, secrets, telemetry};
 
 /// File in the data directory by which other commands find the running server.
@@ -80,13 +81,19 @@ pub(crate) const WRITER_STOPPED: &str = "the store takes no more writes; see tha
 /// says which.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::metrics_handle();
-    let model = ServingModel::new(config.ranking_config()?, config.heads()?)
+    let mut model = ServingModel::new(config.ranking_config()?, config.heads()?)
         .context("the model is more than edges take; train a smaller one")?;
     for head in model.missing_heads() {
         warn!(
             head,
             "the blend names a head that ranking.heads lacks: the formula ranks alone"
         );
+    }
+    if let Some(path) = &config.ranking.vectors {
+        let vectors = Vectors::load(path)?;
+        let [items, users] = vectors.counts();
+        info!(items, users, "vectors were read");
+        model = model.with_vectors(vectors);
     }
     let clock = config.domain_clock()?;
     let data = &config.serve.data;

@@ -1,12 +1,19 @@
 //! Native and WASM agree bit for bit, on the `edge.wasm` that is deployed.
 
-use std::fmt::Write;
+mod cases;
+
+use std::io::{BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use edgewise_tests::places;
 use wasmtime::{Config, Engine, Instance, Memory, Module, Store, TypedFunc};
 
-/// Random cases: rankings of 1 to 30 candidates.
+use cases::{Random, random_case};
+
+/// Random cases: rankings of 1 to 30 candidates. `EDGEWISE_PARITY_CASES` asks for more.
 const CASES: u64 = 100_000;
+/// Cases that V8 is given at a time.
+const CHUNK: usize = 1_000;
 
 /// `edge.wasm` in wasmtime.
 pub(crate) struct EdgeWasm {
@@ -87,21 +94,94 @@ fn parity_golden() {
 }
 
 #[test]
-fn parity_100_000_random_cases() {
+fn parity_of_random_cases_in_wasmtime_and_v8() {
+    let asked = std::env::var("EDGEWISE_PARITY_CASES").ok();
+    let cases = asked.map_or(CASES, |cases| cases.parse().expect("a number of cases"));
     let mut wasm = EdgeWasm::load();
+    let mut v8 = V8::start();
     let mut random = Random(7);
-    let mut odd = 0;
-    for case in 0..CASES {
-        let (json, is_odd) = random_case(&mut random);
-        odd += u64::from(is_odd);
-        let (here, there) = (native(&json), wasm.rank(&json));
-        assert!(
-            here.starts_with('{'),
-            "case {case} is no ranking: {here} for {json}"
-        );
-        assert_eq!(here, there, "case {case}: {json}");
+    let (mut odd, mut ranked) = (0, 0);
+    while ranked < cases {
+        let chunk: Vec<String> = (0..CHUNK.min((cases - ranked) as usize))
+            .map(|_| {
+                let (json, is_odd) = random_case(&mut random);
+                odd += u64::from(is_odd);
+                json
+            })
+            .collect();
+        // V8 works while this process does.
+        v8.send(&chunk);
+        let here: Vec<String> = chunk.iter().map(|json| native(json)).collect();
+        for (json, here) in chunk.iter().zip(&here) {
+            assert!(here.starts_with('{'), "no ranking: {here} for {json}");
+            assert_eq!(*here, wasm.rank(json), "wasmtime: {json}");
+        }
+        for ((json, here), there) in chunk.iter().zip(&here).zip(v8.receive(chunk.len())) {
+            assert_eq!(*here, there, "V8: {json}");
+        }
+        ranked += chunk.len() as u64;
     }
-    assert!(odd * 5 >= CASES, "only {odd} cases with odd numbers");
+    assert!(odd * 5 >= cases, "only {odd} cases with odd numbers");
+}
+
+/// `edge.wasm` in V8: a Node process that ranks what it is sent.
+struct V8 {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl V8 {
+    fn start() -> Self {
+        let mut process = Command::new(places::node())
+            .arg(places::root().join("tests/v8/rank.mjs"))
+            .arg(places::edge_wasm())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Node starts");
+        let input = process.stdin.take().expect("piped");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        Self {
+            process,
+            input,
+            output,
+        }
+    }
+
+    /// Sends texts, each behind its length.
+    fn send(&mut self, texts: &[String]) {
+        let mut bytes = Vec::new();
+        for text in texts {
+            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        let total = u32::try_from(bytes.len()).expect("a chunk is small");
+        self.input
+            .write_all(&total.to_le_bytes())
+            .expect("Node reads");
+        self.input.write_all(&bytes).expect("Node reads");
+        self.input.flush().expect("Node reads");
+    }
+
+    fn receive(&mut self, count: usize) -> Vec<String> {
+        (0..count)
+            .map(|_| {
+                let mut len = [0; 4];
+                self.output.read_exact(&mut len).expect("Node answers");
+                let mut text = vec![0; u32::from_le_bytes(len) as usize];
+                self.output.read_exact(&mut text).expect("Node answers");
+                String::from_utf8(text).expect("the output is text")
+            })
+            .collect()
+    }
+}
+
+impl Drop for V8 {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 #[test]
@@ -122,124 +202,4 @@ fn parity_of_errors() {
 pub(crate) fn golden() -> Vec<String> {
     let mut random = Random(1);
     (0..60).map(|_| random_case(&mut random).0).collect()
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
-const FEATURES: [&str; 10] = [
-    "likes",
-    "comments",
-    "shares",
-    "impressions",
-    "clicks",
-    "timed_views",
-    "watch_ratio_sum",
-    "interactions",
-    "deep_dot",
-    "similarity",
-];
-
-/// Configurations other than the seed's: other weights by kind, other caps, more variety.
-const CONFIGS: [&str; 3] = [
-    r#"{"name":"a","version":2,"feed":{"freshness":1.5,"engagement":0.1,"affinity":0.0}}"#,
-    r#"{"name":"b","version":1,"selection":{"author_max":1,"author_window":5,"variety_lambda":0.3}}"#,
-    r#"{"name":"c","version":1,"selection":{"explore_every":2},"freshness_decay_per_hour":0.01}"#,
-];
-
-/// A ranking as JSON, and whether it really holds odd numbers or rows of equal score.
-fn random_case(random: &mut Random) -> (String, bool) {
-    let profile = ["feed", "video"][random.below(2) as usize];
-    let selection = ["none", "diverse"][random.below(2) as usize];
-    let now = 1_700_000_000_000 + random.below(100_000_000_000);
-    let odd_case = random.below(3) == 0;
-    let mut json = format!(
-        r#"{{"query":{{"profile":"{profile}","selection":"{selection}","now_ms":{now},"seed":{},"position":{}}},"prior":{},"#,
-        random.below(1 << 50),
-        random.below(3) * 7,
-        random.below(100) as f64 / 100.0
-    );
-    if random.below(4) == 0 {
-        let _ = write!(json, r#""config":{},"#, CONFIGS[random.below(3) as usize]);
-    }
-    json.push_str(r#""candidates":["#);
-    // One case in eight is a page with explore slots and variety, the others are small.
-    let rows = if random.below(8) == 0 {
-        12 + random.below(18)
-    } else {
-        1 + random.below(6)
-    };
-    let mut is_odd = false;
-    let mut before = String::new();
-    for row in 0..rows {
-        let comma = if row == 0 { "" } else { "," };
-        // A tie: the facts of the row before under another id.
-        let facts = if odd_case && row > 0 && random.below(4) == 0 {
-            is_odd = true;
-            before.clone()
-        } else {
-            facts(random, odd_case, now, &mut is_odd)
-        };
-        let _ = write!(json, r#"{comma}{{"id":"i{row}",{facts}}}"#);
-        before = facts;
-    }
-    json.push_str("]}");
-    (json, is_odd)
-}
-
-/// All fields of a candidate but its id.
-fn facts(random: &mut Random, odd: bool, now: u64, is_odd: &mut bool) -> String {
-    let created = match (odd, random.below(4)) {
-        (true, 0) => now + 5_000_000,
-        (true, 1) => now,
-        _ => now - random.below(400_000_000),
-    };
-    let mut facts = format!(
-        r#""author":"a{}","created_at_ms":{created},"sources":["{}"],"kind":"{}","tags":["t{}","t{}"]"#,
-        random.below(4),
-        ["follow", "trending", "explore"][random.below(3) as usize],
-        ["video", "post", "image"][random.below(3) as usize],
-        random.below(5),
-        5 + random.below(3),
-    );
-    for name in FEATURES {
-        let value = number(random, odd, is_odd);
-        if !value.is_empty() {
-            let _ = write!(facts, r#","{name}":{value}"#);
-        }
-    }
-    facts
-}
-
-/// A feature's value in JSON; empty is missing.
-fn number(random: &mut Random, odd: bool, is_odd: &mut bool) -> String {
-    if !odd || random.below(2) == 0 {
-        return (random.below(100_000) as f64 / 7.0).to_string();
-    }
-    *is_odd = true;
-    match random.below(9) {
-        0 => "\"NaN\"".to_owned(),
-        1 => "\"Infinity\"".to_owned(),
-        2 => "\"-Infinity\"".to_owned(),
-        3 => "1e-45".to_owned(),
-        4 => "1.1754942e-38".to_owned(),
-        5 => "3.4028235e38".to_owned(),
-        6 => "-1".to_owned(),
-        7 => "null".to_owned(),
-        _ => String::new(),
-    }
 }

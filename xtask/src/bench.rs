@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::processes::run;
-use crate::{BenchOptions, build, check, demo, paths, setup};
+use crate::{BenchOptions, build, check, demo, paths, python, setup};
 
 /// Builds, then measures.
 pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
@@ -41,5 +41,8 @@ pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
         bench.arg("--strict");
     }
     bench.env("PATH", demo::path_with_node()?);
+    if let Some(python) = python::interpreter() {
+        bench.env("EDGEWISE_PYTHON", python);
+    }
     run("measure", &mut bench)
 }

@@ -1,14 +1,66 @@
 //! Builds `edge.wasm`, the Worker's module, the page and the origin.
 
+use std::fmt;
 use std::fs;
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::paths;
 use crate::processes::{run, run_quietly};
+
+/// Most bytes of `edge.wasm`: an isolate that starts compiles them all.
+const EDGE_WASM_MAX_BYTES: usize = 250_000;
+/// Most bytes of it compressed, as platforms count a Worker's size.
+const EDGE_WASM_GZIP_MAX_BYTES: usize = 95_000;
+
+/// The features that the compiler used are in the module (`target_features`), which `wasm-opt`
+/// reads and then drops with the names.
+const WASM_OPT: [&str; 4] = [
+    "-Oz",
+    "--strip-debug",
+    "--strip-producers",
+    "--strip-target-features",
+];
+
+/// How large `edge.wasm` is.
+pub(crate) struct Size {
+    bytes: usize,
+    gzip_bytes: usize,
+}
+
+impl Size {
+    fn of(wasm: &[u8]) -> Result<Self> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(wasm)?;
+        let (bytes, gzip_bytes) = (wasm.len(), gzip.finish()?.len());
+        Ok(Self { bytes, gzip_bytes })
+    }
+
+    /// An error where `edge.wasm`, as it was built, is over its limit.
+    pub(crate) fn check() -> Result<()> {
+        let size = Self::of(&fs::read(paths::edge_wasm())?)?;
+        if size.bytes > EDGE_WASM_MAX_BYTES || size.gzip_bytes > EDGE_WASM_GZIP_MAX_BYTES {
+            bail!(
+                "{size}: at most {EDGE_WASM_MAX_BYTES} bytes and {EDGE_WASM_GZIP_MAX_BYTES} in gzip"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, gzip_bytes } = self;
+        write!(out, "edge.wasm has {bytes} bytes, {gzip_bytes} in gzip")
+    }
+}
 
 /// `edge/worker/build/{edge.wasm, worker.js, worker_bg.wasm}` and `edge/page/dist`.
 pub(crate) fn edge() -> Result<()> {
@@ -17,8 +69,9 @@ pub(crate) fn edge() -> Result<()> {
     let out = paths::root().join("edge/worker/build");
     fs::create_dir_all(&out)?;
     let built = paths::target().join("wasm32-unknown-unknown/wasm");
-    let wasm = fs::read(built.join("edgewise_edge_core.wasm")).context("edge.wasm is missing")?;
+    let wasm = shrink(&built.join("edgewise_edge_core.wasm"))?;
     write_if_changed(&paths::edge_wasm(), &wasm)?;
+    eprintln!("build: {}", Size::of(&wasm)?);
     let hash: String = Sha256::digest(&wasm)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -56,8 +109,28 @@ fn cargo_wasm(package: &str) -> Result<()> {
     run(&format!("build {package} for WASM"), &mut cargo)
 }
 
+/// What `wasm-opt` makes of a module: smaller, without names, the same results.
+///
+/// The result is kept beside the input's copy, as it takes seconds.
+fn shrink(built: &Path) -> Result<Vec<u8>> {
+    let (seen, shrunk) = (built.with_extension("seen"), built.with_extension("opt"));
+    let input = fs::read(built).context("edge.wasm is missing")?;
+    if !shrunk.exists() || !fs::read(&seen).is_ok_and(|before| before == input) {
+        let mut opt = Command::new(paths::node_tool("node"));
+        opt.arg(paths::root().join("node_modules/binaryen/bin/wasm-opt"))
+            .args(WASM_OPT)
+            .arg(built)
+            .arg("--output")
+            .arg(&shrunk)
+            .current_dir(paths::root());
+        run_quietly("shrink edge.wasm with wasm-opt", &mut opt)?;
+        fs::write(&seen, input)?;
+    }
+    fs::read(&shrunk).context("wasm-opt wrote nothing")
+}
+
 /// The library behind wasm-bindgen's command line: nothing to install.
-fn bindgen(wasm: &std::path::Path, out: &std::path::Path) -> Result<()> {
+fn bindgen(wasm: &Path, out: &Path) -> Result<()> {
     let stamp = out.join(".worker-input");
     let input = fs::read(wasm)?;
     if fs::read(&stamp).is_ok_and(|seen| seen == input) {
@@ -93,7 +166,7 @@ fn page() -> Result<()> {
 }
 
 /// Hashes names and contents of all files below `folder` but what a build puts there.
-fn hash_sources(folder: &std::path::Path, hash: &mut Sha256) -> Result<()> {
+fn hash_sources(folder: &Path, hash: &mut Sha256) -> Result<()> {
     let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
     let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
     entries.sort();
@@ -111,7 +184,7 @@ fn hash_sources(folder: &std::path::Path, hash: &mut Sha256) -> Result<()> {
 }
 
 /// Keeps the file's time where nothing changed, so that `wrangler dev` does not reload.
-fn write_if_changed(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     if !fs::read(path).is_ok_and(|old| old == bytes) {
         fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }

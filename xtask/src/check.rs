@@ -32,6 +32,7 @@ pub(crate) fn run_checks() -> Result<()> {
     ];
     cargo("document", &docs, &[("RUSTDOCFLAGS", "-D warnings")])?;
     build::edge()?;
+    build::Size::check()?;
     dry_run_deploy()?;
     optional("typos", &["--format", "brief"])?;
     optional("cargo-deny", &["check"])

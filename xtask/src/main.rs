@@ -8,6 +8,7 @@ mod demo;
 mod movielens;
 mod paths;
 mod processes;
+mod python;
 mod servers;
 mod setup;
 mod test;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 
 use crate::processes::run_quietly;
-use crate::{paths, servers};
+use crate::{paths, python, servers};
 
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -24,12 +24,15 @@ pub(crate) fn everything() -> Result<()> {
     for_tests()
 }
 
-/// What tests and benches start: a browser, database servers, a broker. What cannot be installed
-/// here is said, and its tests say that they were skipped; under `EDGEWISE_REQUIRE_ALL=1` it is
-/// an error.
+/// What tests and benches start: a browser, database servers, a broker, the libraries that train
+/// trees. What cannot be installed here is said, and its tests say that they were skipped; under
+/// `EDGEWISE_REQUIRE_ALL=1` it is an error.
 pub(crate) fn for_tests() -> Result<()> {
     let required = std::env::var_os("EDGEWISE_REQUIRE_ALL").is_some_and(|value| value == "1");
-    let steps = [("Chromium", chromium as fn() -> Result<()>)];
+    let steps = [
+        ("Chromium", chromium as fn() -> Result<()>),
+        ("Python libraries", python::install),
+    ];
     for (what, install) in steps.into_iter().chain(servers::STEPS) {
         match install() {
             Ok(()) => {}

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::processes::run;
-use crate::{TestOptions, build, demo, paths, setup};
+use crate::{TestOptions, build, demo, paths, python, setup};
 
 /// Builds what the end-to-end tests start, then hands over to `cargo test`.
 pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
@@ -33,6 +33,9 @@ pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
     }
     cargo.args(&options.filter);
     cargo.env("PATH", demo::path_with_node()?);
+    if let Some(python) = python::interpreter() {
+        cargo.env("EDGEWISE_PYTHON", python);
+    }
     if !cargo.status()?.success() {
         bail!("tests failed");
     }

@@ -1,7 +1,6 @@
 //! Bodies of hot lists as they were answered last: they depend on list, overlay and parameters
 //! alone, so one isolate merges and sorts them once an overlay, not once a request.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -32,23 +31,24 @@ impl Stamp {
     }
 }
 
-/// Bodies by what was asked for.
+/// Bodies and what was asked for, at most [`ANSWERS_MAX`].
 #[derive(Debug, Default)]
-pub(crate) struct Answers(BTreeMap<String, (Stamp, Vec<u8>)>);
+pub(crate) struct Answers(Vec<(String, Stamp, Vec<u8>)>);
 
 impl Answers {
     /// The body for `asked`, where it was made from the same things.
     pub(crate) fn get(&self, asked: &str, stamp: Stamp) -> Option<&[u8]> {
-        let (made_from, body) = self.0.get(asked)?;
+        let (_, made_from, body) = self.0.iter().find(|(known, _, _)| known == asked)?;
         (*made_from == stamp).then_some(body)
     }
 
     /// Keeps a body; at the limit all go, as most are of older overlays.
     pub(crate) fn put(&mut self, asked: String, stamp: Stamp, body: Vec<u8>) {
+        self.0.retain(|(known, _, _)| *known != asked);
         if self.0.len() >= ANSWERS_MAX {
             self.0.clear();
         }
-        self.0.insert(asked, (stamp, body));
+        self.0.push((asked, stamp, body));
     }
 }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use edgewise_wire::keys::Keys;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Why a configuration was refused; the sentence goes to the operator.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +69,22 @@ struct Raw {
 
 /// `true`/`false`, or `"allow"`/`"deny"` as in `EDGEWISE_PLAIN_USER`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "Value")]
 enum Switch {
     Bool(bool),
     Word(String),
+}
+
+impl TryFrom<Value> for Switch {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        match value {
+            Value::Bool(on) => Ok(Self::Bool(on)),
+            Value::String(word) => Ok(Self::Word(word)),
+            _ => Err("a switch is true, false, \"allow\" or \"deny\""),
+        }
+    }
 }
 
 impl Default for Raw {

@@ -197,7 +197,7 @@ impl State {
     }
 
     fn absorb_items(&mut self, ids: &[String], body: &[u8], stored_at_ms: i64) -> bool {
-        let Ok(mut items) = edgewise_serving::items::split(body) else {
+        let Ok(items) = edgewise_serving::items::split(body) else {
             return self.refused();
         };
         for id in ids {
@@ -209,8 +209,9 @@ impl State {
             {
                 continue;
             }
-            match items.remove(id) {
+            match items.get(id) {
                 Some(item) => {
+                    let item = item.get().as_bytes().to_vec();
                     let bytes = item.len();
                     self.memory
                         .insert(&key, Value::Json(item), bytes, stored_at_ms);

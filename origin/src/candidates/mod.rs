@@ -26,6 +26,7 @@ use crate::catalogue::{Catalogue, Entry};
 use crate::clock::Clock;
 use crate::lists::similar::Similar;
 use crate::overlay;
+use crate::vectors::Vectors;
 
 /// Items first written within the overlay's reach and this may come back by an overlay, wall ms.
 const YOUNG_MARGIN_MS: i64 = 60_000;
@@ -80,6 +81,7 @@ pub struct Builder {
     clock: Clock,
     config: Arc<RankingConfig>,
     similar: Arc<ArcSwap<Similar>>,
+    vectors: Arc<Vectors>,
     pools: SharedPools,
 }
 
@@ -91,12 +93,14 @@ impl Builder {
         clock: Clock,
         config: Arc<RankingConfig>,
         similar: Arc<ArcSwap<Similar>>,
+        vectors: Arc<Vectors>,
     ) -> Self {
         Self {
             catalogue,
             clock,
             config,
             similar,
+            vectors,
             pools: SharedPools::default(),
         }
     }
@@ -114,6 +118,7 @@ impl Builder {
             shared: &shared,
             config: &self.config,
             user: facts,
+            vectors: &self.vectors,
             prior: self.catalogue.completion_prior(),
             domain_ms,
             // Another draw every hour: what did not catch on makes room.
@@ -135,6 +140,7 @@ impl Builder {
         bundle.hidden_authors.truncate(HIDDEN_AUTHORS_MAX);
         bundle.removed_items = self.young(&facts.removed_items, wall_ms);
         bundle.applied_events.clone_from(&facts.applied_events);
+        bundle.user_vector = self.vectors.user_sketch(facts.own);
         bundle
     }
 
@@ -153,6 +159,7 @@ impl Builder {
             shared: &shared,
             config: &self.config,
             user: &nobody,
+            vectors: &self.vectors,
             prior: self.catalogue.completion_prior(),
             domain_ms,
             seed: u64::from(hour_of(domain_ms)),
@@ -178,7 +185,7 @@ impl Builder {
         wall_ms: i64,
     ) -> Bundle {
         let mut merger = Merger::new(self.config.sources.merged_cap as usize);
-        merger.describe(context.domain_ms, 0.0);
+        merger.describe(context.domain_ms, self.vectors.sketch_scale());
         let mut tags = Vec::new();
         for (source, items) in named {
             for (rank, item) in items.iter().enumerate() {
@@ -195,7 +202,7 @@ impl Builder {
                     region: entry.facts.region.as_deref(),
                     tags: &tags,
                     features: features(context, item, rank),
-                    ..NewCandidate::default()
+                    sketch: self.vectors.item_sketch(entry.facts.hash),
                 });
             }
         }
@@ -237,6 +244,7 @@ fn features(context: &Context<'_>, item: &Named, rank: usize) -> [Option<f32>; F
         features[Feature::Duration as usize] = Some(duration_s(entry.facts.duration_ms));
     }
     features[Feature::SourcePosition as usize] = Some((rank + 1) as f32);
+    features[Feature::DeepDot as usize] = context.vectors.dot(context.user.own, entry.facts.hash);
     features[Feature::Similarity as usize] = item.similarity;
     features
 }

@@ -10,6 +10,7 @@ use super::pools::{Shared, keep_best};
 use super::scored_features;
 use super::user::UserFacts;
 use crate::catalogue::{Catalogue, Entry, newest_first};
+use crate::vectors::Vectors;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -41,6 +42,7 @@ pub(crate) struct Context<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) config: &'a RankingConfig,
     pub(crate) user: &'a UserFacts,
+    pub(crate) vectors: &'a Vectors,
     pub(crate) prior: f64,
     pub(crate) domain_ms: i64,
     /// Seeds F5's draw.

@@ -119,6 +119,8 @@ pub struct RankingSection {
     /// Model files of LightGBM or XGBoost by the objective that the configuration's blend
     /// names.
     pub heads: BTreeMap<String, PathBuf>,
+    /// JSON lines with vectors of users and items; absent = none are known.
+    pub vectors: Option<PathBuf>,
 }
 
 /// Section `log`.

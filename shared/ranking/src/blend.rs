@@ -158,6 +158,23 @@ fn by_formula(scorer: &Scorer<'_>, rows: &[u32], scoring: Scoring) -> ScoredRows
     }
 }
 
+/// Values of features for rows, and how many stored ones were bad: every one counts once,
+/// however many heads read it.
+pub(crate) fn matrix_of(scorer: &Scorer<'_>, rows: &[u32], features: FeatureSet) -> (Matrix, u32) {
+    let features = features.with_inputs();
+    let mut matrix = Matrix::new(rows.len(), &features.rows());
+    let inputs = Inputs {
+        candidates: scorer.candidates,
+        rows,
+        config: scorer.config,
+        prior: scorer.prior,
+        now_ms: scorer.now_ms,
+        context: scorer.context,
+    };
+    let degradations = fill(&mut matrix, features, &inputs);
+    (matrix, degradations)
+}
+
 /// The first head that the model does not have.
 fn missing<'b>(model: &Model, blend: &'b [BlendHead]) -> Option<&'b str> {
     blend
@@ -189,18 +206,7 @@ impl Values {
                 }),
             });
         }
-        let features = features.with_inputs();
-        let mut matrix = Matrix::new(rows.len(), &features.rows());
-        let inputs = Inputs {
-            candidates: scorer.candidates,
-            rows,
-            config: scorer.config,
-            prior: scorer.prior,
-            now_ms: scorer.now_ms,
-            context: scorer.context,
-        };
-        // Every bad number counts once, however many heads read it.
-        let mut degradations = fill(&mut matrix, features, &inputs);
+        let (matrix, mut degradations) = matrix_of(scorer, rows, features);
         let mut values = Vec::with_capacity(blend.len());
         for head in blend {
             values.push(match head.name.as_str() {

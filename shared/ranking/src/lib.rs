@@ -34,6 +34,7 @@ mod simd;
 pub mod sketch;
 mod terms;
 pub mod trees;
+pub mod vectors;
 
 pub use blend::{Head, Scoring};
 pub use candidates::{Candidates, Kind, NO_LABEL, NewCandidate, Sources, Texts};
@@ -45,6 +46,6 @@ pub use id::{id_hash, short_hash};
 pub use matrix::{LANES, Matrix};
 pub use merge::{Merged, Merger};
 pub use query::{Context, Model, Placement, Profile, Query, Ranked, Ranking, Removed, Selection};
-pub use rank::rank;
+pub use rank::{feature_values, rank};
 pub use score::{Scored, score};
 pub use sketch::{SKETCH_DIMS, Sketches, UserVector};

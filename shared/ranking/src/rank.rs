@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 
-use crate::blend::score_rows;
+use crate::blend::{matrix_of, score_rows};
 use crate::candidates::Candidates;
 use crate::config::RankingConfig;
 use crate::eligible::{author_of, eligible};
+use crate::feature::FeatureSet;
+use crate::matrix::Matrix;
 use crate::order::{Entry, Order};
 use crate::query::{Model, Placement, Query, Ranked, Ranking, Removed, Selection};
 use crate::score::Scorer;
@@ -76,6 +78,22 @@ pub fn rank(
         degradations: scored.degradations,
         scoring: scored.scoring,
     }
+}
+
+/// Values of `features` (rows of the feature table) for every candidate, as trees read them,
+/// and how many stored ones were bad: for training, and to look at.
+#[must_use]
+pub fn feature_values(
+    query: &Query<'_>,
+    candidates: &Candidates,
+    config: &RankingConfig,
+    now_ms: i64,
+    features: &[u16],
+) -> (Matrix, u32) {
+    let (profile, prior) = (query.profile, query.completion_prior);
+    let scorer = Scorer::new(profile, candidates, config, prior, now_ms, &query.context);
+    let rows: Vec<u32> = (0..candidates.len() as u32).collect();
+    matrix_of(&scorer, &rows, FeatureSet::of_rows(features))
 }
 
 /// Pure score order, and how many `admits` refused.

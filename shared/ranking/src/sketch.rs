@@ -55,14 +55,3 @@ pub(crate) fn dot(a: &[i8; SKETCH_DIMS], b: &[i8; SKETCH_DIMS]) -> i32 {
     }
     sum
 }
-
-/// Cosine of two sketches: the dot product is exact, so is the product of the norms'
-/// squares. 0 where one is all zero.
-pub(crate) fn cosine(a: &[i8; SKETCH_DIMS], b: &[i8; SKETCH_DIMS]) -> f64 {
-    let norms = f64::from(dot(a, a)) * f64::from(dot(b, b));
-    if norms > 0.0 {
-        f64::from(dot(a, b)) / libm::sqrt(norms)
-    } else {
-        0.0
-    }
-}

@@ -1,5 +1,7 @@
 //! The formula's terms as functions of checked facts.
 
+use crate::vectors::logistic;
+
 const MS_PER_HOUR: f64 = 3_600_000.0;
 
 /// Hours since creation; an item of the future has age 0.
@@ -36,11 +38,7 @@ pub(crate) fn completion(watch_ratio_sum: f64, timed_views: f64, prior: f64, vie
 /// The logistic function. Most candidates have no vector, so 0 is worth a branch.
 #[inline]
 pub(crate) fn deep(dot: f64) -> f64 {
-    if dot == 0.0 {
-        0.5
-    } else {
-        1.0 / (1.0 + libm::exp(-dot))
-    }
+    if dot == 0.0 { 0.5 } else { logistic(dot) }
 }
 
 /// Many candidates have no act and no interaction, so 0 is worth a branch.

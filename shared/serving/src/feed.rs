@@ -145,7 +145,7 @@ fn page_of(
                 .unwrap_or(input.utc_offset_minutes),
             session_authors: &recent.authors,
             session_tags: &recent.tags,
-            vector: None,
+            vector: facts.user_vector,
         },
         admits: None,
     };

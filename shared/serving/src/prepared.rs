@@ -1,6 +1,5 @@
 //! A bundle made ready to answer many pages: indexed once, merged once per overlay.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -240,7 +239,7 @@ impl Prepared {
         followed: impl Fn(&OverlayItem, u64) -> bool,
     ) -> Vec<Joining<'o>> {
         let own = self.facts.user.as_deref().map(id_hash);
-        let mut seen = BTreeSet::new();
+        let mut seen: Vec<u64> = Vec::new();
         let mut joining = Vec::new();
         for item in overlay.items.iter().filter(|item| item.is_new) {
             if item.created_at_ms < oldest_ms {
@@ -261,10 +260,13 @@ impl Prepared {
             if self.facts.removed_items.binary_search(&item_hash).is_ok()
                 || overlay.tombstones.binary_search(&item_hash).is_ok()
                 || self.row_of(item_hash).is_some()
-                || !seen.insert(item_hash)
             {
                 continue;
             }
+            let Err(place) = seen.binary_search(&item_hash) else {
+                continue;
+            };
+            seen.insert(place, item_hash);
             joining.push(Joining { item, item_hash });
         }
         joining

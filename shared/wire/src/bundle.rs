@@ -2,9 +2,10 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use edgewise_ranking::Candidates;
+use edgewise_ranking::{Candidates, UserVector};
 
 mod codec;
+mod quantise;
 
 /// Candidates of a user, or of a segment, with what ranking needs to know of the user.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Bundle {
     pub position: u64,
     /// The catalogue's mean watch ratio at that time.
     pub completion_prior: f32,
+    /// The user's vector in the space of the candidates' sketches, where the origin has one.
+    pub user_vector: Option<UserVector>,
     /// Short hashes (`edgewise_ranking::short_hash`) of followed authors, ascending.
     pub follows: Vec<u32>,
     /// XXH3-64 of hidden authors, ascending.

@@ -5,6 +5,7 @@ mod id_text;
 mod reader;
 mod writer;
 
+pub(crate) use id_text::IdText;
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 
@@ -19,14 +20,6 @@ mod ints {
     pub(super) const PACKED: u8 = 2;
     /// Zigzag varint of the difference to the one before (from 0): for sorted columns.
     pub(super) const DELTA: u8 = 3;
-}
-
-/// Ways to write a column of `f32`.
-mod floats {
-    /// All are whole numbers in 0..2^24: a column of integers.
-    pub(super) const WHOLE: u8 = 0;
-    /// Bits, in four planes of bytes: exponents lie together and compress.
-    pub(super) const PLANES: u8 = 1;
 }
 
 /// `i64` to `u64` in the same order.

@@ -45,6 +45,12 @@ pub enum DecodeError {
     /// It does not decompress to what its header claims.
     #[error("it does not decompress to the size it claims")]
     Compression,
+    /// It has a column that a reader must know, and this build does not.
+    #[error("column {0} is required and not known to this build")]
+    UnknownColumn(u8),
+    /// It lacks a column.
+    #[error("{0} is missing")]
+    MissingColumn(&'static str),
     /// A list is longer than its limit.
     #[error("{what} has {len} entries, more than {max}")]
     TooMany {

@@ -7,6 +7,7 @@ use alloc::string::ToString;
 
 use crate::bundle::Bundle;
 use crate::cursor::{self, Cursor};
+use crate::import;
 use crate::keys::Keys;
 use crate::lists::HotList;
 use crate::model::ModelSnapshot;
@@ -149,6 +150,27 @@ pub fn events(data: &[u8]) {
         assert_eq!(delivered, Ok(delivery.events.len()));
     }
     let _ = (internal::parse(data, NOW_MS), items::parse(data));
+}
+
+/// Model files of LightGBM and XGBoost.
+pub fn model_file(data: &[u8]) {
+    // Names that begin with an underscore are unknown.
+    let names = |name: &str| (!name.starts_with('_')).then_some(name.len() as u16);
+    let readers = [
+        import::import,
+        import::lightgbm_text,
+        import::lightgbm_json,
+        import::xgboost_json,
+        import::xgboost_ubjson,
+    ];
+    for imported in readers.into_iter().flat_map(|read| read(data, &names)) {
+        let ensemble = &imported.ensemble;
+        assert_eq!(ensemble.check(), Ok(()));
+        assert_eq!(ensemble.features.len(), imported.features.len());
+        // Every leaf and every name was written out: nothing is made by declaring it.
+        let leaves: usize = ensemble.trees.iter().map(|tree| tree.leaves.len()).sum();
+        assert!(leaves <= data.len() && ensemble.features.len() <= data.len());
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use edgewise_ranking::id_hash;
 
 use crate::bundle::Bundle;
 use crate::cursor::Cursor;
+use crate::decode::DecodeError;
 use crate::lists::HotList;
 use crate::model::ModelSnapshot;
 use crate::overlay::Overlay;
@@ -43,10 +44,22 @@ fn check(name: &str, encoded: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_stored_bundle_reads_and_writes_the_same() {
-    let stored = check("bundle.v1.bin", &samples::bundle().encode());
+    let stored = check("bundle.v2.bin", &samples::bundle().encode());
     let read = Bundle::decode(&stored).unwrap();
     assert_eq!(read.encode(), samples::bundle().encode());
     assert_eq!(read.candidates.ids.get(0), "42");
+}
+
+#[test]
+fn a_bundle_of_version_1_is_refused_by_its_version() {
+    // An edge that holds one fetches it anew; what an older edge says of version 2 is the same
+    // the other way round.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/bundle.v1.bin");
+    let error = DecodeError::UnknownVersion {
+        found: 1,
+        expected: 2,
+    };
+    assert_eq!(Bundle::decode(&std::fs::read(path).unwrap()), Err(error));
 }
 
 #[test]
@@ -63,7 +76,7 @@ fn the_stored_hot_list_reads_and_writes_the_same() {
 
 #[test]
 fn the_stored_snapshot_reads_and_writes_the_same() {
-    let stored = check("snapshot.v1.bin", &samples::snapshot().encode());
+    let stored = check("snapshot.v2.bin", &samples::snapshot().encode());
     assert_eq!(ModelSnapshot::decode(&stored), Ok(samples::snapshot()));
 }
 
@@ -72,6 +85,19 @@ fn the_stored_pack_reads_and_writes_the_same() {
     let parts = samples::packed();
     let stored = check("pack.v1.bin", &parts.pack().encode());
     assert_eq!(Pack::decode(&stored), Ok(parts.pack()));
+}
+
+#[test]
+fn a_snapshot_of_version_1_is_refused_by_its_version() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/snapshot.v1.bin");
+    let error = DecodeError::UnknownVersion {
+        found: 1,
+        expected: 2,
+    };
+    assert_eq!(
+        ModelSnapshot::decode(&std::fs::read(path).unwrap()),
+        Err(error)
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl ModelSnapshot {
     ///
     /// Anything else is refused by name; no bytes panic or reserve more than the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::from_payload(&FORMAT.open(schema_hash(), bytes)?)
+        Self::from_payload(FORMAT.open(schema_hash(), bytes)?.bytes())
     }
 
     /// Reads URL-safe base64 without padding of what [`ModelSnapshot::encode`] wrote.
@@ -107,6 +107,8 @@ impl ModelSnapshot {
 mod tests {
     use proptest::prelude::*;
 
+    use edgewise_ranking::trees::Child;
+
     use super::*;
     use crate::samples;
 
@@ -134,6 +136,42 @@ mod tests {
             expected: schema_hash(),
         };
         assert_eq!(ModelSnapshot::decode(&other.encode()), Err(error));
+    }
+
+    #[test]
+    fn trees_that_are_none_are_refused() {
+        let bad = |change: fn(&mut edgewise_ranking::trees::Ensemble)| {
+            let mut ensemble = samples::ensemble();
+            change(&mut ensemble);
+            let mut out = Writer::default();
+            out.text("v");
+            out.len(0);
+            out.len(1);
+            out.text("click");
+            heads::write_ensemble(&ensemble, &mut out);
+            ModelSnapshot::from_payload(&out.finish())
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
+        };
+        let cycle = bad(|ensemble| ensemble.trees[0].nodes[1].left = Child::Node(0));
+        assert_eq!(cycle, "trees are refused: tree 0: the root is a child");
+        let nan = bad(|ensemble| ensemble.trees[0].leaves[0] = f64::NAN);
+        assert_eq!(nan, "trees are refused: tree 0: a leaf is not finite");
+        let feature = bad(|ensemble| ensemble.features[1] = 999);
+        assert_eq!(feature, "features is out of range");
+        let base = bad(|ensemble| ensemble.base = f64::INFINITY);
+        assert!(base.contains("base margin"), "{base}");
+    }
+
+    #[test]
+    fn a_text_of_base64_comes_back() {
+        let snapshot = samples::snapshot();
+        assert_eq!(
+            ModelSnapshot::from_base64(&snapshot.to_base64()),
+            Ok(snapshot)
+        );
+        assert!(ModelSnapshot::from_base64("not base64!").is_err());
     }
 
     #[test]

@@ -5,10 +5,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use edgewise_ranking::Head;
 use edgewise_ranking::candidates::NewCandidate;
 use edgewise_ranking::feature::schema_hash;
+use edgewise_ranking::trees::{Child, Ensemble, Forest, Link, Node, Test, Tree};
 use edgewise_ranking::{
-    Candidates, Feature, HotSum, HotWindow, Kind, RankingConfig, Sources, id_hash, short_hash,
+    Candidates, Feature, HotSum, HotWindow, Kind, RankingConfig, Sources, UserVector, id_hash,
+    short_hash,
 };
 
 use crate::api::{Event, EventType, Rung, SessionStatus};
@@ -44,11 +47,6 @@ impl Random {
     /// (0, 1]
     pub(crate) fn unit(&mut self) -> f64 {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// A count with a long tail: the median is `median`, one in a hundred is 100 times that.
-    fn count(&mut self, median: f64) -> u32 {
-        (median * (1.0 / self.unit() - 1.0)) as u32
     }
 
     fn uuid(&mut self) -> String {
@@ -99,6 +97,7 @@ pub(crate) fn bundle() -> Bundle {
         region: None,
         tags: &["music", "live"],
         features,
+        sketch: [127, -128, 0, 1, -1, 2, 3, 4],
     });
     features[Feature::Likes as usize] = Some(f32::NAN);
     candidates.push(&NewCandidate {
@@ -111,17 +110,24 @@ pub(crate) fn bundle() -> Bundle {
         region: Some("BE"),
         tags: &[],
         features,
+        ..NewCandidate::default()
     });
     candidates.push(&NewCandidate {
         id: "007",
         author: "7",
         ..NewCandidate::default()
     });
+    candidates.as_of_ms = NOW_MS - 1;
+    candidates.sketch.scale = 0.5;
     Bundle {
         user: Some("u1".to_string()),
         made_at_ms: NOW_MS,
         position: 99,
         completion_prior: 0.5,
+        user_vector: Some(UserVector {
+            scale: 0.25,
+            values: [1, -1, 2, -2, 3, -3, 4, -128],
+        }),
         follows: vec![1, 2, u32::MAX],
         hidden_authors: vec![id_hash("troll")],
         removed_items: vec![1, id_hash("seen")],
@@ -213,6 +219,63 @@ pub(crate) fn snapshot() -> ModelSnapshot {
         version: "formula@1".to_string(),
         schema_hash: schema_hash(),
         configs: vec![RankingConfig::default()],
+        heads: vec![Head {
+            name: "click".to_string(),
+            forest: Forest::new(ensemble()).unwrap(),
+        }],
+    }
+}
+
+/// Trees with every kind of test, a lone leaf and both sides of missing values.
+pub(crate) fn ensemble() -> Ensemble {
+    let node = |feature, test, left, right| Node {
+        feature,
+        test,
+        left,
+        right,
+    };
+    let at_most = |threshold, nan_left, zero_left| Test::AtMost {
+        threshold,
+        nan_left,
+        zero_left,
+    };
+    let set = Test::OneOf {
+        first: 1,
+        words: 1,
+        nan_left: true,
+    };
+    let nodes = vec![
+        node(0, at_most(1.5, true, None), Child::Node(1), Child::Node(2)),
+        node(
+            1,
+            at_most(f32::NEG_INFINITY, false, Some(true)),
+            Child::Leaf(0),
+            Child::Leaf(1),
+        ),
+        node(2, set, Child::Leaf(2), Child::Node(3)),
+        node(
+            0,
+            at_most(f32::INFINITY, false, Some(false)),
+            Child::Leaf(3),
+            Child::Leaf(4),
+        ),
+    ];
+    Ensemble {
+        features: vec![0, 20, 46],
+        trees: vec![
+            Tree {
+                nodes,
+                leaves: vec![0.25, -0.1, 1e-3, 7.0, -0.0],
+            },
+            Tree {
+                nodes: vec![],
+                leaves: vec![0.5],
+            },
+        ],
+        categories: vec![0, 0b1010],
+        base: 0.125,
+        link: Link::Logistic { scale: 1.0 },
+        ..Ensemble::default()
     }
 }
 
@@ -238,8 +301,8 @@ pub(crate) fn session() -> Session {
     session
 }
 
-/// A bundle as a busy site makes it: `rows` items of 350 authors over 30 days, counters
-/// with long tails, three of 120 tags each, 200 followed authors.
+/// A bundle as a busy site makes it: `rows` items of 300 authors over 72 hours, counters
+/// with long tails, two of 40 tags each, 100 followed authors.
 pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     let mut random = Random(rows as u64);
     let id = |random: &mut Random, range: u64| {
@@ -249,29 +312,28 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
             random.below(range).to_string()
         }
     };
-    let authors: Vec<String> = (0..350).map(|_| id(&mut random, 1_000_000_000)).collect();
-    let tags: Vec<String> = (0..120).map(|tag| format!("topic-{tag}")).collect();
+    let authors: Vec<String> = (0..300).map(|_| id(&mut random, 10_000_000)).collect();
+    let tags: Vec<String> = (0..40).map(|tag| format!("topic-{tag}")).collect();
     let mut candidates = Candidates::default();
     for row in 0..rows {
-        let item = id(&mut random, 10_000_000_000);
-        let picked: Vec<&str> = (0..3)
-            .map(|_| tags[random.below(120) as usize].as_str())
-            .collect();
+        let item = id(&mut random, 1_000_000_000);
+        let picked = [0; 2].map(|_| tags[random.below(40) as usize].as_str());
         candidates.push(&NewCandidate {
             id: &item,
-            author: &authors[random.below(350) as usize],
-            created_at_ms: NOW_MS - random.below(30 * 86_400_000) as i64,
+            author: &authors[random.below(300) as usize],
+            created_at_ms: NOW_MS - random.below(3 * 86_400_000) as i64,
             sources: Sources([1, 2, 3, 4, 16][row * 5 / rows]),
             kind: Kind::Video,
             language: Some(["de", "fr", "en"][random.below(3) as usize]),
             region: Some(["BE", "DE", "FR", "NL"][random.below(4) as usize]),
             tags: &picked,
-            features: realistic_features(&mut random),
+            features: realistic_features(&mut random, row),
+            sketch: core::array::from_fn(|_| random.next() as i8),
         });
     }
     let mut follows: Vec<u32> = authors
         .iter()
-        .take(200)
+        .take(100)
         .map(|author| short_hash(author))
         .collect();
     follows.sort_unstable();
@@ -282,24 +344,40 @@ pub(crate) fn realistic_bundle(rows: usize, uuids: bool) -> Bundle {
     }
 }
 
-fn realistic_features(random: &mut Random) -> [Option<f32>; Feature::COUNT] {
-    let impressions = 200 + random.count(2_000.0);
-    let views = (f64::from(impressions) * random.unit()) as u32;
-    let ratio = f64::from(views) * (0.2 + 0.6 * random.unit());
-    let interactions = random.count(0.5).min(200);
+/// The same quantities as the bundles of `benches` have.
+fn realistic_features(random: &mut Random, row: usize) -> [Option<f32>; Feature::COUNT] {
+    // Zipf-like: most items were shown some hundred times, some tens of thousands of times.
+    let impressions = (50_000.0 / (1.0 + random.unit() * 400.0)).floor();
+    let likes = (impressions * 0.1 * random.unit()).floor();
+    let views = (impressions * (0.4 + 0.4 * random.unit())).floor();
+    let ratio = random.unit();
+    let week = likes * 1.5 * random.unit();
+    let day = week * random.unit();
     let mut features = [None; Feature::COUNT];
     let mut set = |feature: Feature, value: f64| features[feature as usize] = Some(value as f32);
-    set(Feature::Impressions, f64::from(impressions));
-    set(Feature::TimedViews, f64::from(views));
-    set(Feature::WatchRatioSum, ratio);
-    set(
-        Feature::Clicks,
-        f64::from((f64::from(impressions) * 0.3 * random.unit()) as u32),
-    );
-    set(Feature::Likes, f64::from(random.count(30.0)));
-    set(Feature::Comments, f64::from(random.count(3.0)));
-    set(Feature::Shares, f64::from(random.count(2.0)));
-    set(Feature::Interactions, f64::from(interactions));
+    let mut share = |of: f64, up_to: f64| (of * up_to * random.unit()).floor();
+    set(Feature::Impressions, impressions);
+    set(Feature::Likes, likes);
+    set(Feature::Comments, share(likes, 0.4));
+    set(Feature::Shares, share(likes, 0.2));
+    set(Feature::Clicks, share(impressions, 0.5));
+    set(Feature::TimedViews, views);
+    set(Feature::WatchRatioSum, views * (0.1 + 0.8 * ratio));
+    set(Feature::CompletedViews, (views * ratio * 0.6).floor());
+    set(Feature::Interactions, share(1.0, 5.0));
+    set(Feature::Hides, share(impressions, 0.01));
+    set(Feature::Follows, share(likes, 0.1));
+    set(Feature::Hot7d, week);
+    set(Feature::Hot24h, day);
+    set(Feature::Hot1h, day * 0.3 * random.unit());
+    set(Feature::RegionPopularity, (day / 4_000.0).min(1.0));
+    set(Feature::LanguagePopularity, (day / 2_500.0).min(1.0));
+    let duration_ms = 5_000 + random.below(115_000);
+    set(Feature::Duration, duration_ms as f64 / 1_000.0);
+    set(Feature::SourcePosition, (1 + row % 180) as f64);
+    if row % 9 == 0 {
+        set(Feature::Similarity, random.unit());
+    }
     features
 }
 

@@ -1,7 +1,6 @@
 //! Events: validated here, queued, counted at the origin.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -136,9 +135,12 @@ impl Events {
             )?;
         }
         let given = batch.events.len();
-        let mut seen = BTreeSet::new();
-        let mut events = batch.events;
-        events.retain(|(_, event)| seen.insert(event.id.clone()));
+        let mut events: Vec<(u32, Event)> = Vec::with_capacity(given);
+        for (index, event) in batch.events {
+            if events.iter().all(|(_, before)| before.id != event.id) {
+                events.push((index, event));
+            }
+        }
         for (_, event) in &mut events {
             // Time in the queue must not shift the event's.
             event.ts_ms.get_or_insert(domain_ms);

@@ -1,7 +1,7 @@
 //! What operators ask: is it alive, ready, healthy, and which build is it.
 
-use edgewise_wire::openapi::OPENAPI;
 use edgewise_wire::problem::Problem;
+use lz4_flex::block::decompress_size_prepended;
 use serde::Serialize;
 
 use crate::abi::ABI_VERSION;
@@ -83,9 +83,22 @@ pub(crate) fn version(state: &State) -> Answer {
     answer::json(serde_json::to_vec(&version).unwrap_or_default())
 }
 
+/// `edgewise_wire::OPENAPI` as `build.rs` compressed it.
+const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.lz4"));
+
 /// `/openapi.json`.
 pub(crate) fn openapi() -> Answer {
+    let document = decompress_size_prepended(OPENAPI).unwrap_or_default();
     Answer::new(200)
         .header("cache-control", "public, max-age=300")
-        .body("application/json", OPENAPI.as_bytes().to_vec())
+        .body("application/json", document)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_openapi_document_is_the_one_of_the_origin() {
+        let answer = super::openapi();
+        assert_eq!(answer.body, edgewise_wire::OPENAPI.as_bytes());
+    }
 }

@@ -3,14 +3,14 @@
 //! A lease is a note with an expiry, not a shared promise: hosts forbid sharing I/O between
 //! requests. Who finds a key leased serves what there is, or sleeps and looks again.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use crate::limits::LEASES_MAX;
 
-/// Leases by key hash.
+/// Leases, few at a time: key hash and expiry, ascending by key.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    until_ms: BTreeMap<u64, i64>,
+    until_ms: Vec<(u64, i64)>,
 }
 
 impl Leases {
@@ -20,32 +20,42 @@ impl Leases {
             return false;
         }
         if self.until_ms.len() >= LEASES_MAX {
-            self.until_ms.retain(|_, &mut until_ms| until_ms > wall_ms);
+            self.until_ms.retain(|&(_, until_ms)| until_ms > wall_ms);
             if self.until_ms.len() >= LEASES_MAX {
                 return false;
             }
         }
-        self.until_ms.insert(key, until_ms);
+        match self.place(key) {
+            Ok(expired) => self.until_ms[expired].1 = until_ms,
+            Err(place) => self.until_ms.insert(place, (key, until_ms)),
+        }
         true
     }
 
     /// Whether somebody holds it.
     pub(crate) fn is_held(&self, key: u64, wall_ms: i64) -> bool {
-        self.until_ms
-            .get(&key)
-            .is_some_and(|&until_ms| wall_ms < until_ms)
+        self.place(key)
+            .is_ok_and(|place| wall_ms < self.until_ms[place].1)
     }
 
     /// Extends a lease its holder still needs.
     pub(crate) fn extend(&mut self, key: u64, until_ms: i64) {
-        if let Some(held_until_ms) = self.until_ms.get_mut(&key) {
+        if let Ok(place) = self.place(key) {
+            let (_, held_until_ms) = &mut self.until_ms[place];
             *held_until_ms = until_ms.max(*held_until_ms);
         }
     }
 
     /// Gives it back.
     pub(crate) fn release(&mut self, key: u64) {
-        self.until_ms.remove(&key);
+        if let Ok(place) = self.place(key) {
+            self.until_ms.remove(place);
+        }
+    }
+
+    /// Where the key's lease is, or belongs.
+    fn place(&self, key: u64) -> Result<usize, usize> {
+        self.until_ms.binary_search_by_key(&key, |&(key, _)| key)
     }
 }
 

@@ -54,7 +54,9 @@ pub(crate) struct Entry {
 /// The isolate's values by key hash.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    entries: BTreeMap<u64, Entry>,
+    entries: Vec<Entry>,
+    /// Key hash to place in `entries`: of the type of `order`, so that one tree is compiled.
+    places: BTreeMap<u64, u64>,
     /// Use counter to key hash, ascending = least recently used first.
     order: BTreeMap<u64, u64>,
     bytes: usize,
@@ -65,9 +67,10 @@ impl Memory {
     /// The entry under `key`, marked as used.
     pub(crate) fn get(&mut self, key: &str) -> Option<&mut Entry> {
         let hash = id_hash(key);
+        let place = *self.places.get(&hash)? as usize;
         let entry = self
             .entries
-            .get_mut(&hash)
+            .get_mut(place)
             .filter(|entry| &*entry.key == key)?;
         self.order.remove(&entry.used);
         self.uses += 1;
@@ -83,9 +86,8 @@ impl Memory {
 
     /// The entry under `key`, without a mark.
     pub(crate) fn peek(&self, key: &str) -> Option<&Entry> {
-        self.entries
-            .get(&id_hash(key))
-            .filter(|entry| &*entry.key == key)
+        let place = *self.places.get(&id_hash(key))? as usize;
+        self.entries.get(place).filter(|entry| &*entry.key == key)
     }
 
     /// Keeps a value, replacing what was under the key; `bytes` is its size in memory.
@@ -97,17 +99,15 @@ impl Memory {
         let bytes = bytes.saturating_add(key.len() + size_of::<Entry>());
         let key = Box::from(key);
         let used = self.uses;
-        self.entries.insert(
-            hash,
-            Entry {
-                key,
-                stored_at_ms,
-                kv_put_at_ms,
-                value,
-                bytes,
-                used,
-            },
-        );
+        self.places.insert(hash, self.entries.len() as u64);
+        self.entries.push(Entry {
+            key,
+            stored_at_ms,
+            kv_put_at_ms,
+            value,
+            bytes,
+            used,
+        });
         self.order.insert(used, hash);
         self.bytes = self.bytes.saturating_add(bytes);
         // The newest stays even where it alone is over the limit: it is about to answer.
@@ -122,9 +122,14 @@ impl Memory {
     }
 
     fn remove_hash(&mut self, hash: u64) {
-        if let Some(entry) = self.entries.remove(&hash) {
-            self.order.remove(&entry.used);
-            self.bytes = self.bytes.saturating_sub(entry.bytes);
+        let Some(place) = self.places.remove(&hash) else {
+            return;
+        };
+        let entry = self.entries.swap_remove(place as usize);
+        self.order.remove(&entry.used);
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        if let Some(moved) = self.entries.get(place as usize) {
+            self.places.insert(id_hash(&moved.key), place);
         }
     }
 
@@ -175,6 +180,26 @@ mod tests {
         assert_eq!(memory.peek("a").expect("kept").kv_put_at_ms, 77);
         json(&mut memory, "huge", 2 * MEMORY_MAX_BYTES);
         assert_eq!(memory.len(), 1, "the newest stays");
+    }
+
+    #[test]
+    fn what_is_kept_is_found_after_others_went() {
+        let mut memory = Memory::default();
+        for round in 0..7 {
+            for index in 0..100 {
+                json(
+                    &mut memory,
+                    &format!("{}", index * 7 % 100),
+                    round * 100 + index,
+                );
+            }
+            for index in 0..100 {
+                let found = memory.peek(&format!("{index}")).expect("kept");
+                assert_eq!(&*found.key, format!("{index}"));
+            }
+            assert_eq!(memory.places.len(), 100);
+            assert_eq!(memory.order.len(), 100);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::candidates::Candidates;
 use crate::config::SelectionConfig;
 use crate::order::Entry;
-use crate::sketch::cosine;
+use crate::vectors::cosine_i8;
 
 /// How alike items are, 0..=1.
 pub(crate) struct Variety<'a> {
@@ -47,7 +47,7 @@ impl<'a> Variety<'a> {
     fn of_vectors(&self, a: u32, b: u32) -> f64 {
         let [a, b] = [a, b].map(|row| self.candidates.sketch.of(row as usize));
         match (a, b) {
-            (Some(a), Some(b)) => cosine(a, b).max(0.0),
+            (Some(a), Some(b)) => cosine_i8(a, b).max(0.0),
             _ => 0.0,
         }
     }

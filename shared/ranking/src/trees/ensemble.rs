@@ -96,7 +96,8 @@ pub enum Test {
     /// A library's `f64` threshold rounded toward minus infinity decides `f32` values as
     /// the `f64` would; XGBoost's `x < t` is `x <= next_down(t)`.
     AtMost {
-        /// Finite, or minus infinity.
+        /// Not NaN. Plus infinity lets every number go left: how LightGBM tells missing values
+        /// from all others.
         threshold: f32,
         /// NaN goes left.
         nan_left: bool,
@@ -262,7 +263,7 @@ impl Ensemble {
         match node.test {
             Test::AtMost { threshold, .. } => {
                 // Minus infinity is what f64 thresholds below every f32 round to.
-                if threshold.is_nan() || threshold == f32::INFINITY {
+                if threshold.is_nan() {
                     return Err(EnsembleError::NotFinite {
                         tree,
                         what: "a threshold",

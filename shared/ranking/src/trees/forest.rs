@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Matrix;
+use crate::vectors::logistic;
 
 use super::ensemble::{Ensemble, EnsembleError, Link};
 use super::naive;
@@ -12,9 +13,10 @@ use super::quick::Quick;
 /// How the trees of a [`Forest`] lie in memory. Every layout gives the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Node by node from the root, a row at a time: slow and obvious, what tests compare with.
+    /// Node by node from the root, a row at a time: slow and obvious, what tests compare
+    /// with, and for ensembles of long chains, which the other would blow up.
     Naive,
-    /// Nodes by feature and threshold, many rows at a time (QuickScorer).
+    /// Distinct tests first, then the leaves they clear, 32 rows at a time (QuickScorer).
     QuickScorer,
 }
 
@@ -52,7 +54,13 @@ impl Forest {
     /// # Errors
     /// What [`Ensemble::check`] finds.
     pub fn new(ensemble: Ensemble) -> Result<Self, EnsembleError> {
-        Self::with_layout(ensemble, Layout::QuickScorer)
+        ensemble.check()?;
+        let layout = if Quick::suits(&ensemble) {
+            Layout::QuickScorer
+        } else {
+            Layout::Naive
+        };
+        Ok(Self::laid_out(ensemble, layout))
     }
 
     /// Checks `ensemble` and lays it out as `layout`, for tests and benches.
@@ -61,11 +69,15 @@ impl Forest {
     /// What [`Ensemble::check`] finds.
     pub fn with_layout(ensemble: Ensemble, layout: Layout) -> Result<Self, EnsembleError> {
         ensemble.check()?;
+        Ok(Self::laid_out(ensemble, layout))
+    }
+
+    fn laid_out(ensemble: Ensemble, layout: Layout) -> Self {
         let quick = match layout {
             Layout::Naive => None,
             Layout::QuickScorer => Some(Quick::new(&ensemble)),
         };
-        Ok(Self { ensemble, quick })
+        Self { ensemble, quick }
     }
 
     /// The layout that was chosen.
@@ -116,7 +128,7 @@ impl Link {
     pub fn apply(self, sum: f64) -> f64 {
         let prediction = match self {
             Self::Identity => sum,
-            Self::Logistic { scale } => 1.0 / (1.0 + libm::exp(-scale * sum)),
+            Self::Logistic { scale } => logistic(scale * sum),
             Self::Exp => libm::exp(sum),
         };
         // The bits of a NaN that arithmetic makes differ from machine to machine.

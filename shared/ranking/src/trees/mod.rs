@@ -7,6 +7,8 @@ mod laws;
 mod naive;
 mod quick;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod refusals;
 
 pub use ensemble::{

@@ -7,7 +7,7 @@ use crate::Matrix;
 use super::ensemble::{Child, Ensemble, Library, Test, Tree};
 
 /// LightGBM's `kZeroThreshold`: magnitudes up to this count as zero.
-const ZERO_MAX: f32 = 1e-35;
+pub(super) const ZERO_MAX: f32 = 1e-35;
 
 /// Sums of the leaves each row of `matrix` falls into.
 pub(super) fn sums(ensemble: &Ensemble, matrix: &Matrix, sums: &mut Vec<f64>) {
@@ -35,11 +35,7 @@ fn sum(ensemble: &Ensemble, columns: &[&[f32]], row: usize) -> f64 {
 }
 
 fn leaf(ensemble: &Ensemble, tree: &Tree, columns: &[&[f32]], row: usize) -> f64 {
-    let mut at = if tree.nodes.is_empty() {
-        Child::Leaf(0)
-    } else {
-        Child::Node(0)
-    };
+    let mut at = tree.root();
     loop {
         match at {
             Child::Leaf(leaf) => return tree.leaves[usize::from(leaf)],
@@ -89,6 +85,17 @@ impl Ensemble {
                 word < usize::from(words)
                     && self.categories[first + word] >> (category % 32) & 1 == 1
             }
+        }
+    }
+}
+
+impl Tree {
+    /// Where rows start.
+    pub(super) fn root(&self) -> Child {
+        if self.nodes.is_empty() {
+            Child::Leaf(0)
+        } else {
+            Child::Node(0)
         }
     }
 }

@@ -29,6 +29,40 @@ pub(crate) struct Format {
     pub(crate) raw_bytes_max: usize,
 }
 
+/// A decompressed payload, which begins at a multiple of 8 in memory: columns are cast.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Payload {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Payload {
+    fn zeros(len: usize) -> Self {
+        Self {
+            words: vec![0; len.div_ceil(8)],
+            len,
+        }
+    }
+
+    /// A copy that is aligned.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let mut payload = Self::zeros(bytes.len());
+        payload.bytes_mut().copy_from_slice(bytes);
+        payload
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.words)
+            .get(..self.len)
+            .unwrap_or(&[])
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words);
+        bytes.get_mut(..self.len).unwrap_or(&mut [])
+    }
+}
+
 /// LZ4 cannot compress by more than this.
 const RATIO_MAX: usize = 255;
 
@@ -54,7 +88,7 @@ impl Format {
     ///
     /// The version is looked at before the checksum: a later version may have another frame
     /// and should be refused by its name.
-    pub(crate) fn open(&self, schema_hash: u64, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    pub(crate) fn open(&self, schema_hash: u64, bytes: &[u8]) -> Result<Payload, DecodeError> {
         if bytes.len() > self.bytes_max {
             return Err(DecodeError::TooLarge {
                 len: bytes.len(),
@@ -99,8 +133,8 @@ impl Format {
         if len > block.len().saturating_mul(RATIO_MAX) {
             return Err(DecodeError::Compression);
         }
-        let mut payload = vec![0; len];
-        match decompress_into(block, &mut payload) {
+        let mut payload = Payload::zeros(len);
+        match decompress_into(block, payload.bytes_mut()) {
             Ok(written) if written == len => Ok(payload),
             _ => Err(DecodeError::Compression),
         }

@@ -1,11 +1,11 @@
 //! Ids that are really numbers or UUIDs, so that a column of them can be written as such.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 /// What an id's text stands for; only the canonical spelling counts, so that the text can
 /// be written back from the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IdText<'a> {
+pub(crate) enum IdText<'a> {
     /// A decimal number without leading zeros.
     Number(u64),
     /// 8-4-4-4-12 lower-case hexadecimal digits.
@@ -16,15 +16,15 @@ pub(super) enum IdText<'a> {
 
 impl<'a> IdText<'a> {
     /// Classes in the column of classes.
-    pub(super) const NUMBER: u64 = 0;
-    pub(super) const UUID: u64 = 1;
-    pub(super) const TEXT: u64 = 2;
+    pub(crate) const NUMBER: u64 = 0;
+    pub(crate) const UUID: u64 = 1;
+    pub(crate) const TEXT: u64 = 2;
 
-    pub(super) fn of(id: &'a str) -> Self {
+    pub(crate) fn of(id: &'a str) -> Self {
         number(id).map_or_else(|| uuid(id).map_or(Self::Text(id), Self::Uuid), Self::Number)
     }
 
-    pub(super) const fn class(&self) -> u64 {
+    pub(crate) const fn class(&self) -> u64 {
         match self {
             Self::Number(_) => Self::NUMBER,
             Self::Uuid(_) => Self::UUID,
@@ -32,9 +32,9 @@ impl<'a> IdText<'a> {
         }
     }
 
-    pub(super) fn push_to(self, out: &mut String) {
+    pub(crate) fn push_to(self, out: &mut String) {
         match self {
-            Self::Number(number) => out.push_str(&number.to_string()),
+            Self::Number(number) => out.push_str(itoa::Buffer::new().format(number)),
             Self::Uuid(bytes) => push_uuid(&bytes, out),
             Self::Text(text) => out.push_str(text),
         }
@@ -66,12 +66,13 @@ fn uuid(id: &str) -> Option<[u8; 16]> {
 }
 
 fn push_uuid(bytes: &[u8; 16], out: &mut String) {
-    for (at, byte) in bytes.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            out.push('-');
-        }
-        for digit in [byte >> 4, byte & 15] {
-            out.extend(char::from_digit(u32::from(digit), 16));
-        }
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    // Places of the digits: all but those of the four hyphens.
+    let places = (0..36).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    for (at, digit) in places.zip(digits) {
+        text[at] = DIGITS[usize::from(digit)];
     }
+    out.push_str(core::str::from_utf8(&text).unwrap_or(""));
 }

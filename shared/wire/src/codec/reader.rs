@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::id_text::IdText;
-use super::{SIGN, floats, ints};
+use super::{SIGN, ints};
 use crate::decode::DecodeError;
 
 /// What is left to read; `what` in its methods names the part for errors.
@@ -146,25 +146,6 @@ impl<'a> Reader<'a> {
             .into_iter()
             .map(|value| (value ^ SIGN) as i64)
             .collect())
-    }
-
-    pub(crate) fn f32s(&mut self, what: &'static str, len: usize) -> Result<Vec<f32>> {
-        match self.byte(what)? {
-            floats::WHOLE => {
-                let whole = self.ints(what, len, (1 << 24) - 1)?;
-                Ok(whole.into_iter().map(|value| value as f32).collect())
-            }
-            floats::PLANES => {
-                let mut bits = alloc::vec![0_u32; len];
-                for _ in 0..4 {
-                    for (bits, &byte) in bits.iter_mut().zip(self.take(what, len)?) {
-                        *bits = *bits << 8 | u32::from(byte);
-                    }
-                }
-                Ok(bits.into_iter().map(f32::from_bits).collect())
-            }
-            _ => Err(DecodeError::OutOfRange(what)),
-        }
     }
 
     pub(crate) fn f64s(&mut self, what: &'static str, len: usize) -> Result<Vec<f64>> {

@@ -7,7 +7,7 @@ use lz4_flex::block::compress;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::frame::Format;
+use super::frame::{Format, Payload};
 use super::{Reader, Writer};
 use crate::decode::DecodeError;
 
@@ -41,7 +41,7 @@ fn a_frame_is_refused_by_name() {
     let block = compress(&payload);
     assert_eq!(
         FORMAT.open(5, &frame("TEST", 3, 5, 50, &block)),
-        Ok(payload.to_vec())
+        Ok(Payload::copy_of(&payload))
     );
 
     refused(b"", DecodeError::Truncated("its header"));
@@ -191,20 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn floats_come_back_to_the_bit(
-        bits in prop::collection::vec(any::<u32>(), 0..50),
-        whole in prop::collection::vec(0_u32..1 << 25, 0..50),
-        doubles in prop::collection::vec(any::<u64>(), 0..50),
-    ) {
-        let whole: Vec<u32> = whole.iter().map(|&value| (value as f32).to_bits()).collect();
-        for bits in [bits, whole, vec![(-0.0_f32).to_bits(), 1.0_f32.to_bits()]] {
-            let values: Vec<f32> = bits.iter().copied().map(f32::from_bits).collect();
-            let mut out = Writer::default();
-            out.f32s(&values);
-            let bytes = out.finish();
-            let read = Reader::new(&bytes).f32s("column", values.len()).unwrap();
-            prop_assert_eq!(read.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), bits);
-        }
+    fn floats_come_back_to_the_bit(doubles in prop::collection::vec(any::<u64>(), 0..50)) {
         let values: Vec<f64> = doubles.iter().copied().map(f64::from_bits).collect();
         let mut out = Writer::default();
         out.f64s(&values);
@@ -228,7 +215,6 @@ proptest! {
     #[test]
     fn any_bytes_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), len in 0_usize..300) {
         let _ = Reader::new(&bytes).ints("column", len, u64::MAX);
-        let _ = Reader::new(&bytes).f32s("column", len);
         let _ = Reader::new(&bytes).f64s("column", len);
         let _ = Reader::new(&bytes).ids("ids", len, 64, |_| {});
         let _ = Reader::new(&bytes).texts("texts", len, 64, |_| {});

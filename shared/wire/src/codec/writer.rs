@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::id_text::IdText;
-use super::{SIGN, floats, ints};
+use super::{SIGN, ints};
 
 /// A payload that is being written.
 #[derive(Default)]
@@ -93,20 +93,6 @@ impl Writer {
         self.ints(&values);
     }
 
-    /// A column of `f32`, exact to the bit.
-    pub(crate) fn f32s(&mut self, values: &[f32]) {
-        let whole: Option<Vec<u64>> = values.iter().map(|&value| whole(value)).collect();
-        if let Some(whole) = whole {
-            self.byte(floats::WHOLE);
-            return self.ints(&whole);
-        }
-        self.byte(floats::PLANES);
-        for shift in [24, 16, 8, 0] {
-            self.bytes
-                .extend(values.iter().map(|value| (value.to_bits() >> shift) as u8));
-        }
-    }
-
     /// A column of `f64`, exact to the bit, in eight planes of bytes.
     pub(crate) fn f64s(&mut self, values: &[f64]) {
         for shift in [56, 48, 40, 32, 24, 16, 8, 0] {
@@ -168,13 +154,6 @@ fn deltas(values: &[u64]) -> impl Iterator<Item = u64> + '_ {
         let delta = value.wrapping_sub(before) as i64;
         (delta << 1 ^ delta >> 63) as u64
     })
-}
-
-/// The value as an integer where writing it as one loses no bit.
-fn whole(value: f32) -> Option<u64> {
-    let integer = value as u32;
-    let exact = integer < 1 << 24 && (integer as f32).to_bits() == value.to_bits();
-    exact.then_some(u64::from(integer))
 }
 
 fn varint_bytes(value: u64) -> usize {

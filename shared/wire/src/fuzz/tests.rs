@@ -152,3 +152,15 @@ fn events_corpus() {
         "propensity":0.5,"at_ms":5}]}"#;
     replay("events", super::events, &[batch, half, items, delivery]);
 }
+
+#[test]
+fn model_file_corpus() {
+    let seeds: [&[u8]; 5] = [
+        include_bytes!("../../golden/models/lightgbm.txt"),
+        include_bytes!("../../golden/models/lightgbm-rf.txt"),
+        include_bytes!("../../golden/models/lightgbm.json"),
+        include_bytes!("../../golden/models/xgboost.json"),
+        include_bytes!("../../golden/models/xgboost.ubj"),
+    ];
+    replay("model_file", super::model_file, &seeds);
+}

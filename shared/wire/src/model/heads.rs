@@ -33,11 +33,11 @@ pub(super) fn write(heads: &[Head], out: &mut Writer) {
     out.len(heads.len());
     for head in heads {
         out.text(&head.name);
-        ensemble(head.forest.ensemble(), out);
+        write_ensemble(head.forest.ensemble(), out);
     }
 }
 
-fn ensemble(ensemble: &Ensemble, out: &mut Writer) {
+pub(super) fn write_ensemble(ensemble: &Ensemble, out: &mut Writer) {
     out.byte(match ensemble.library {
         Library::LightGbm => 0,
         Library::XgBoost => 1,
@@ -74,13 +74,13 @@ fn ensemble(ensemble: &Ensemble, out: &mut Writer) {
     let mut sets = Vec::new();
     for node in nodes() {
         match node.test {
-            Test::AtMost { threshold, .. } => thresholds.push(threshold),
+            Test::AtMost { threshold, .. } => thresholds.push(u64::from(threshold.to_bits())),
             Test::OneOf { first, words, .. } => {
                 sets.push((u64::from(first), u64::from(words)));
             }
         }
     }
-    out.f32s(&thresholds);
+    out.ints(&thresholds);
     out.ints(&sets.iter().map(|set| set.0).collect::<Vec<u64>>());
     out.ints(&sets.iter().map(|set| set.1).collect::<Vec<u64>>());
 }
@@ -182,7 +182,8 @@ struct Nodes {
     codes: Vec<u64>,
     left: Vec<u64>,
     right: Vec<u64>,
-    thresholds: alloc::vec::IntoIter<f32>,
+    /// Bits of the thresholds.
+    thresholds: alloc::vec::IntoIter<u32>,
     first: alloc::vec::IntoIter<u32>,
     words: alloc::vec::IntoIter<u16>,
     at: usize,
@@ -197,7 +198,7 @@ impl Nodes {
         let left = input.ints("left children", len, CHILD_MAX)?;
         let right = input.ints("right children", len, CHILD_MAX)?;
         let sets = codes.iter().filter(|&&code| code & ONE_OF != 0).count();
-        let thresholds = input.f32s("thresholds", len - sets)?;
+        let thresholds = input.ints_as::<u32>("thresholds", len - sets)?;
         Ok(Self {
             features,
             codes,
@@ -223,7 +224,7 @@ impl Iterator for Nodes {
         let nan_left = code & NAN_LEFT != 0;
         let test = if code & ONE_OF == 0 {
             Test::AtMost {
-                threshold: self.thresholds.next()?,
+                threshold: f32::from_bits(self.thresholds.next()?),
                 nan_left,
                 zero_left: (code & ZERO_IS_MISSING != 0).then_some(code & ZERO_LEFT != 0),
             }

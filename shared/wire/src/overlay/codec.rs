@@ -69,7 +69,7 @@ impl Overlay {
     ///
     /// Anything else is refused by name; no bytes panic or reserve more than the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::from_payload(&FORMAT.open(0, bytes)?)
+        Self::from_payload(FORMAT.open(0, bytes)?.bytes())
     }
 
     /// Reads the frame's payload.

@@ -3,7 +3,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use edgewise_ranking::candidates::NewCandidate;
-use edgewise_ranking::{Candidates, Feature, Kind, Sources};
+use edgewise_ranking::sketch::SKETCH_DIMS;
+use edgewise_ranking::{Candidates, Feature, Kind, Sources, UserVector};
 use proptest::prelude::*;
 
 use crate::bundle::Bundle;
@@ -18,6 +19,12 @@ fn assert_same(one: &Bundle, other: &Bundle) {
         let mut bundle = bundle.clone();
         let mut bits: Vec<u32> = vec![bundle.completion_prior.to_bits()];
         bundle.completion_prior = 0.0;
+        bits.push(bundle.candidates.sketch.scale.to_bits());
+        bundle.candidates.sketch.scale = 0.0;
+        if let Some(vector) = &mut bundle.user_vector {
+            bits.push(vector.scale.to_bits());
+            vector.scale = 0.0;
+        }
         for column in &mut bundle.candidates.columns {
             bits.extend(column.drain(..).map(f32::to_bits));
         }
@@ -26,22 +33,30 @@ fn assert_same(one: &Bundle, other: &Bundle) {
     assert_eq!(split(one), split(other));
 }
 
+pub(super) fn payload_of(bundle: &Bundle) -> Vec<u8> {
+    let payload = super::FORMAT.open(super::schema_hash(), &bundle.encode());
+    payload.unwrap().bytes().to_vec()
+}
+
+/// Encodes to at most `bytes_max` bytes, and back to the same.
+#[track_caller]
+fn check_size(uuids: bool, bytes_max: usize) {
+    let mut bundle = realistic_bundle(900, uuids);
+    let bytes = bundle.encode();
+    bundle.quantise();
+    assert_same(&Bundle::decode(&bytes).unwrap(), &bundle);
+    std::println!("900 candidates, UUIDs {uuids}: {} bytes", bytes.len());
+    assert!(bytes.len() <= bytes_max, "{} bytes", bytes.len());
+}
+
 #[test]
 fn nine_hundred_candidates_with_numeric_ids_fit_32_kb() {
-    let bundle = realistic_bundle(900, false);
-    let bytes = bundle.encode();
-    assert_same(&Bundle::decode(&bytes).unwrap(), &bundle);
-    std::println!("900 candidates, numeric ids: {} bytes", bytes.len());
-    assert!(bytes.len() <= 32_000, "{} bytes", bytes.len());
+    check_size(false, 32_000);
 }
 
 #[test]
 fn nine_hundred_candidates_with_uuids_fit_48_kb() {
-    let bundle = realistic_bundle(900, true);
-    let bytes = bundle.encode();
-    assert_same(&Bundle::decode(&bytes).unwrap(), &bundle);
-    std::println!("900 candidates, UUIDs: {} bytes", bytes.len());
-    assert!(bytes.len() <= 48_000, "{} bytes", bytes.len());
+    check_size(true, 48_000);
 }
 
 #[test]
@@ -61,23 +76,19 @@ fn a_changed_or_cut_bundle_is_refused() {
 
 #[test]
 fn what_follows_the_payload_is_refused() {
-    let payload = super::FORMAT
-        .open(super::schema_hash(), &samples::bundle().encode())
-        .unwrap();
-    let longer = [&payload[..], &[0, 0]].concat();
+    let payload = payload_of(&samples::bundle());
+    let longer = [&payload[..], &[0; 8]].concat();
     assert_eq!(
         Bundle::from_payload(&longer),
-        Err(DecodeError::TrailingBytes(2))
+        Err(DecodeError::TrailingBytes(8))
     );
     let sealed = super::FORMAT.seal(super::schema_hash(), &longer);
-    assert_eq!(Bundle::decode(&sealed), Err(DecodeError::TrailingBytes(2)));
+    assert_eq!(Bundle::decode(&sealed), Err(DecodeError::TrailingBytes(8)));
 }
 
 #[test]
 fn texts_that_are_not_utf8_are_refused() {
-    let payload = super::FORMAT
-        .open(super::schema_hash(), &samples::bundle().encode())
-        .unwrap();
+    let payload = payload_of(&samples::bundle());
     let at = payload
         .windows(4)
         .position(|bytes| bytes == b"anna")
@@ -92,9 +103,7 @@ fn texts_that_are_not_utf8_are_refused() {
 
 #[test]
 fn a_bundle_of_another_feature_table_is_refused() {
-    let payload = super::FORMAT
-        .open(super::schema_hash(), &samples::bundle().encode())
-        .unwrap();
+    let payload = payload_of(&samples::bundle());
     let other = super::FORMAT.seal(1, &payload);
     let error = DecodeError::SchemaMismatch {
         found: 1,
@@ -169,6 +178,27 @@ fn columns_that_do_not_fit_together_still_encode_to_something_readable() {
     assert_eq!(read.candidates.language[0], edgewise_ranking::NO_LABEL);
 }
 
+type Row = (
+    String,
+    String,
+    i64,
+    u8,
+    usize,
+    Vec<String>,
+    Vec<Option<u32>>,
+    [i8; SKETCH_DIMS],
+);
+
+/// A feature's bits: any, or those of a number that a site would have.
+fn bits() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![
+        any::<Option<u32>>(),
+        (0_u32..100_000).prop_map(|count| Some((count as f32).to_bits())),
+        (0.0_f32..1e6).prop_map(|value| Some(value.to_bits())),
+        (0.0_f32..1.0).prop_map(|value| Some(value.to_bits())),
+    ]
+}
+
 prop_compose! {
     fn row()(
         id in "[0-9]{1,4}|\\PC{1,12}",
@@ -177,9 +207,10 @@ prop_compose! {
         sources in 0_u8..32,
         kind in 0_usize..4,
         labels in prop::collection::vec("[a-f]{1,2}", 0..6),
-        features in prop::collection::vec(any::<Option<u32>>(), Feature::COUNT),
-    ) -> (String, String, i64, u8, usize, Vec<String>, Vec<Option<u32>>) {
-        (id, author, created_at_ms, sources, kind, labels, features)
+        features in prop::collection::vec(bits(), Feature::COUNT),
+        sketch in prop_oneof![Just([0; SKETCH_DIMS]), any::<[i8; SKETCH_DIMS]>()],
+    ) -> Row {
+        (id, author, created_at_ms, sources, kind, labels, features, sketch)
     }
 }
 
@@ -190,13 +221,14 @@ prop_compose! {
         made_at_ms in any::<i64>(),
         position in any::<u64>(),
         prior in any::<u32>(),
-        follows in prop::collection::vec(any::<u32>(), 0..20),
-        hidden_authors in prop::collection::vec(any::<u64>(), 0..20),
-        removed_items in prop::collection::vec(any::<u64>(), 0..20),
-        applied_events in prop::collection::vec(any::<u32>(), 0..20),
+        as_of_ms in any::<i64>(),
+        scale in any::<u32>(),
+        vector in prop::option::of((any::<u32>(), any::<[i8; SKETCH_DIMS]>())),
+        hashes in prop::collection::vec(any::<u32>(), 0..20),
+        removed in prop::collection::vec(any::<u64>(), 0..20),
     ) -> Bundle {
         let mut candidates = Candidates::default();
-        for (id, author, created_at_ms, sources, kind, labels, given) in &rows {
+        for (id, author, created_at_ms, sources, kind, labels, given, sketch) in &rows {
             let mut features = [None; Feature::COUNT];
             for (slot, bits) in features.iter_mut().zip(given) {
                 *slot = bits.map(f32::from_bits);
@@ -212,17 +244,23 @@ prop_compose! {
                 region: labels.get(1).map(String::as_str),
                 tags: &tags,
                 features,
+                sketch: *sketch,
             });
         }
+        (candidates.as_of_ms, candidates.sketch.scale) = (as_of_ms, f32::from_bits(scale));
         Bundle {
             user,
             made_at_ms,
             position,
             completion_prior: f32::from_bits(prior),
-            follows,
-            hidden_authors,
-            removed_items,
-            applied_events,
+            user_vector: vector.map(|(scale, values)| UserVector {
+                scale: f32::from_bits(scale),
+                values,
+            }),
+            follows: hashes.iter().rev().copied().collect(),
+            hidden_authors: removed.iter().rev().copied().collect(),
+            removed_items: removed,
+            applied_events: hashes,
             candidates,
         }
     }
@@ -232,8 +270,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn a_bundle_comes_back_to_the_bit(bundle in any_bundle()) {
-        assert_same(&Bundle::decode(&bundle.encode()).unwrap(), &bundle);
+    fn a_bundle_comes_back_as_it_was_quantised(bundle in any_bundle()) {
+        let bytes = bundle.encode();
+        let mut quantised = bundle;
+        quantised.quantise();
+        assert_same(&Bundle::decode(&bytes).unwrap(), &quantised);
+        prop_assert_eq!(quantised.encode(), bytes);
+        let once = quantised.clone();
+        quantised.quantise();
+        assert_same(&quantised, &once);
     }
 
     #[test]
@@ -247,13 +292,16 @@ proptest! {
         bundle in any_bundle(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut payload = super::FORMAT.open(super::schema_hash(), &bundle.encode()).unwrap();
+        let mut payload = payload_of(&bundle);
         for (at, byte) in changes {
             let at = at.index(payload.len());
             payload[at] = byte;
         }
         if let Ok(read) = Bundle::from_payload(&payload) {
-            assert_same(&Bundle::decode(&read.encode()).unwrap(), &read);
+            let again = Bundle::decode(&read.encode()).unwrap();
+            let mut quantised = read;
+            quantised.quantise();
+            assert_same(&again, &quantised);
         }
     }
 }

@@ -10,6 +10,8 @@ use super::build::round_down;
 
 /// Values of at most this magnitude are zero to LightGBM (`kZeroThreshold`).
 const ZERO_MAX: f32 = 1e-35;
+/// What `dump_model` writes for infinity, the threshold between missing values and all others.
+const INFINITY_DUMPED: f64 = 1e300;
 
 /// What counts as missing at a split.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,7 +30,9 @@ enum Missing {
 /// to the end of that range which decides alike.
 fn at_most(threshold: f64, missing: Missing, default_left: bool) -> Test {
     let zero_max = f64::from(ZERO_MAX);
-    let threshold_f32 = if (0.0..=zero_max).contains(&threshold) {
+    let threshold_f32 = if threshold >= INFINITY_DUMPED {
+        f32::INFINITY
+    } else if (0.0..=zero_max).contains(&threshold) {
         ZERO_MAX
     } else if (-zero_max..0.0).contains(&threshold) {
         (-ZERO_MAX).next_down()

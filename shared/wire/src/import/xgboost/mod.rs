@@ -24,19 +24,10 @@ pub(super) fn read<'a>(
     let mut names_at = None;
     events.object("the model")?;
     while let Some(key) = events.key()? {
-        if key != "learner" {
-            events.skip()?;
-            continue;
-        }
-        events.object("learner")?;
-        while let Some(key) = events.key()? {
-            match &*key {
-                "feature_names" => names_at = Some(NamesAt::pass(&mut events)?),
-                "gradient_booster" => model.booster(&mut events)?,
-                "learner_model_param" => model.parameters(&mut events)?,
-                "objective" => model.objective(&mut events)?,
-                _ => events.skip()?,
-            }
+        match &*key {
+            "learner" => names_at = model.learner(&mut events)?,
+            "version" => events.values("version", 16, &mut model.version)?,
+            _ => events.skip()?,
         }
     }
     events.end()?;
@@ -59,6 +50,7 @@ struct Model {
     trees: Option<i64>,
     objective: Option<String>,
     base_score: Option<String>,
+    version: Vec<i64>,
 }
 
 impl Model {
@@ -69,7 +61,26 @@ impl Model {
             trees: None,
             objective: None,
             base_score: None,
+            version: Vec::new(),
         }
+    }
+
+    fn learner<'a, R: Events<'a>>(
+        &mut self,
+        events: &mut R,
+    ) -> Result<Option<NamesAt<R>>, ImportError> {
+        let mut names_at = None;
+        events.object("learner")?;
+        while let Some(key) = events.key()? {
+            match &*key {
+                "feature_names" => names_at = Some(NamesAt::pass(events)?),
+                "gradient_booster" => self.booster(events)?,
+                "learner_model_param" => self.parameters(events)?,
+                "objective" => self.objective(events)?,
+                _ => events.skip()?,
+            }
+        }
+        Ok(names_at)
     }
 
     fn booster<'a>(&mut self, events: &mut impl Events<'a>) -> Result<(), ImportError> {
@@ -151,6 +162,11 @@ impl Model {
         }
         let objective = self.objective.take().ok_or(missing("objective"))?;
         let (link, margin) = link(&objective)?;
+        let major = self.version.first().copied().unwrap_or_default();
+        if objective == "binary:logitraw" && major < LOGITRAW_SINCE {
+            let what = "XGBoost's objective binary:logitraw of version";
+            return Err(ImportError::unsupported(what, &format!("{major}")));
+        }
         let declared = self.trees.ok_or(missing("num_trees"))?;
         let trees = self.builder.ensemble.trees.len();
         if usize::try_from(declared) != Ok(trees) {
@@ -168,6 +184,12 @@ impl Model {
     }
 }
 
+/// Probabilities are held within this and 1 less this (`kRtEps`).
+const SCORE_MIN: f32 = 1e-6;
+/// The first major version seen to take the base score of `binary:logitraw` for a margin; early
+/// ones took it for a probability.
+const LOGITRAW_SINCE: i64 = 2;
+
 /// What an objective makes of the base score, to start sums with.
 #[derive(Clone, Copy)]
 enum Margin {
@@ -181,7 +203,7 @@ impl Margin {
     fn of(self, score: f32) -> Result<f32, ImportError> {
         let valid = match self {
             Self::Plain => score.is_finite(),
-            Self::Logit => score > 0.0 && score < 1.0,
+            Self::Logit => (0.0..=1.0).contains(&score),
             Self::Log => score > 0.0 && score.is_finite(),
         };
         if !valid {
@@ -194,7 +216,11 @@ impl Margin {
         }
         Ok(match self {
             Self::Plain => score,
-            Self::Logit => -log::ln(1.0 / score - 1.0),
+            Self::Logit => {
+                // Since 3.1 labels may all be the same.
+                let score = score.clamp(SCORE_MIN, 1.0 - SCORE_MIN);
+                -log::ln(1.0 / score - 1.0)
+            }
             Self::Log => log::ln(score),
         })
     }
@@ -208,11 +234,11 @@ fn link(objective: &str) -> Result<(Link, Margin), ImportError> {
         | "reg:pseudohubererror"
         | "reg:absoluteerror"
         | "reg:quantileerror"
+        | "binary:logitraw"
         | "rank:pairwise"
         | "rank:ndcg"
         | "rank:map" => (Link::Identity, Margin::Plain),
         "reg:logistic" | "binary:logistic" => (Link::Logistic { scale: 1.0 }, Margin::Logit),
-        "binary:logitraw" => (Link::Identity, Margin::Logit),
         "count:poisson" | "reg:gamma" | "reg:tweedie" => (Link::Exp, Margin::Log),
         _ => return Err(ImportError::unsupported("XGBoost's objective", objective)),
     })

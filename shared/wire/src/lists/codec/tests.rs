@@ -64,7 +64,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         bytes in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        let mut payload = super::FORMAT.open(0, &list.encode()).unwrap();
+        let mut payload = super::FORMAT.open(0, &list.encode()).unwrap().bytes().to_vec();
         for (at, byte) in changes {
             let at = at.index(payload.len());
             payload[at] = byte;
