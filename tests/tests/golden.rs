@@ -30,7 +30,10 @@ pub(crate) fn kept() -> Vec<(String, Vec<String>)> {
         let case: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
         let output = case["output"].as_array().expect("lines").iter();
         let output = output.filter_map(serde_json::Value::as_str);
-        (case["input"].to_string(), output.map(String::from).collect())
+        (
+            case["input"].to_string(),
+            output.map(String::from).collect(),
+        )
     };
     kept.lines().map(case).collect()
 }
