@@ -255,7 +255,7 @@ fn features(random: &mut SplitMix, row: usize) -> [Option<f32>; Feature::COUNT] 
         (5_000 + random.below(115_000)) as f32 / 1_000.0,
     );
     set(Feature::SourcePosition, (1 + row / 5) as f32);
-    if row % 9 == 0 {
+    if row.is_multiple_of(9) {
         set(Feature::Similarity, random.unit() as f32);
     }
     features

@@ -206,13 +206,16 @@ impl Builder {
                 });
             }
         }
-        Bundle {
+        let mut bundle = Bundle {
             made_at_ms: wall_ms,
             position,
             completion_prior: self.catalogue.completion_prior() as f32,
             candidates: merger.finish(),
             ..Bundle::default()
-        }
+        };
+        // What the origin answers itself has the bits of what an edge answers.
+        bundle.quantise();
+        bundle
     }
 
     /// Of the removed items those that an overlay may hold as new, ascending.

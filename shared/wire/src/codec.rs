@@ -5,7 +5,7 @@ mod id_text;
 mod reader;
 mod writer;
 
-pub(crate) use id_text::IdText;
+pub(crate) use id_text::{IdBuffer, IdText};
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 

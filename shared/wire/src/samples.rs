@@ -375,7 +375,7 @@ fn realistic_features(random: &mut Random, row: usize) -> [Option<f32>; Feature:
     let duration_ms = 5_000 + random.below(115_000);
     set(Feature::Duration, duration_ms as f64 / 1_000.0);
     set(Feature::SourcePosition, (1 + row % 180) as f64);
-    if row % 9 == 0 {
+    if row.is_multiple_of(9) {
         set(Feature::Similarity, random.unit());
     }
     features

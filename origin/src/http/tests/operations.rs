@@ -173,5 +173,7 @@ async fn a_pack_holds_what_the_feed_is_made_from() {
     let model = edgewise_wire::ModelSnapshot::decode(snapshot).expect("a snapshot");
     let page = site.ok("/api/v1/feed?user=u").await.json();
     assert_eq!(page["model"], model.version);
-    site.get("/api/v1/feed/offline?cursor=garbage").await.problem(400, "cursor");
+    site.get("/api/v1/feed/offline?cursor=garbage")
+        .await
+        .problem(400, "cursor");
 }

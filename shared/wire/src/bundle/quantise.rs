@@ -1,4 +1,30 @@
 //! Rounding of features: what a bundle keeps of a quantity that is smooth.
+//!
+//! | feature | exact up to | relative error beyond, at most |
+//! |---|---|---|
+//! | impressions, timed views | 256 | 2^-8 (0.4 %) |
+//! | watch ratio sum | multiples of 1/128 up to 2 | 2^-8 |
+//! | clicks, completed views | 128 | 2^-7 (0.8 %) |
+//! | hot scores | multiples of 1/16 up to 2 | 2^-5 (3.1 %) |
+//! | similarity, popularities | multiples of 1/1024 up to 1/32 | 2^-5 |
+//! | duration | multiples of 1/8 s up to 16 s | 2^-7 |
+//! | all others | every value | 0 |
+//!
+//! Likes, comments, shares, hides, follows and interactions stay exact: people see some of
+//! them, most are small, and where they are large an exception costs a byte or two. Bad values
+//! (not finite, negative, -0.0, out of the feature's range, counts that are not whole) stay as
+//! they are, so that they are counted as bad wherever the bundle is ranked.
+//!
+//! **The score's error.** Let e = 2^-8, n = e / (1 - e) = 1/255, and a row have
+//! `watch_ratio_sum` at most `timed_views`, as counted rows do. Engagement is log1p(a / m) with
+//! exact a; m off by a factor of 1 ± e moves it by at most |ln(1 ± e)| <= n. Completion is
+//! (w + P p) / (v + P), at most 1; w off by e w or half a step (2^-8) and v by e v move it by at
+//! most 2 n + 2^-8 / P. So with the default configuration, weights and P = 10, the score of
+//! profile `feed` is off by at most 0.4 n < 0.0016, that of `video` by at most
+//! 0.25 n + 0.4 (2 n + 2^-8 / 10) < 0.0043. A test draws rows and compares.
+
+use alloc::vec;
+use alloc::vec::Vec;
 
 use edgewise_ranking::{Candidates, Feature};
 
@@ -42,15 +68,20 @@ impl Grid {
         let spec = feature.spec();
         // NaN is in no range.
         let is_good = value > 0.0 && value >= spec.min && value <= spec.max;
-        let is_whole = value as u64 as f32 == value;
+        // From 2^23 on all are whole.
+        let is_whole = value >= 8_388_608.0 || value as u32 as f32 == value;
         if !is_good || (self.step >= 0 && !is_whole) {
             return value;
         }
-        let exponent = (value.to_bits() >> 23) as i32 - 127;
-        let unit = power_of_two((exponent - self.bits as i32).max(self.step));
-        // A quotient by a power of two is exact, and at most 2^(bits + 1).
-        let rounded = (f64::from(value) / unit + 0.5) as u64 as f64 * unit;
-        let rounded = rounded as f32;
+        let rounded = if value < power_of_two(self.step + self.bits as i32) as f32 {
+            // Exact: both are products with powers of two.
+            let multiple = (f64::from(value) * power_of_two(-self.step) + 0.5) as u32;
+            f64::from(multiple) as f32 * power_of_two(self.step) as f32
+        } else {
+            // Half up; a carry goes on into the exponent, as it should.
+            let unit = 1 << (23 - self.bits);
+            f32::from_bits((value.to_bits() + unit / 2) & !(unit - 1))
+        };
         if rounded <= spec.max { rounded } else { value }
     }
 
@@ -70,18 +101,29 @@ impl Grid {
     }
 
     /// The value at an index of at most [`Grid::index_max`].
-    #[inline]
-    pub(super) fn value(self, index: u32) -> f32 {
-        if index < self.steps() {
-            index as f32 * power_of_two(self.step) as f32
-        } else {
-            f32::from_bits((index + self.offset()) << (23 - self.bits))
+    fn value(self, index: u32) -> f32 {
+        let mut value = [0.0];
+        self.values(&[index], &mut value);
+        value[0]
+    }
+
+    /// The values at `indices`. Both ways are computed and one is masked out: a branch would
+    /// keep the loop from being vectorised.
+    pub(super) fn values(self, indices: &[u32], values: &mut [f32]) {
+        let (steps, offset, shift) = (self.steps(), self.offset(), 23 - self.bits);
+        let step = power_of_two(self.step) as f32;
+        for (value, &index) in values.iter_mut().zip(indices) {
+            // Below 2^24: signed conversion is one instruction everywhere.
+            let multiple = (index as i32 as f32 * step).to_bits();
+            let scaled = index.wrapping_add(offset) << shift;
+            let is_multiple = u32::from(index < steps).wrapping_neg();
+            *value = f32::from_bits(multiple & is_multiple | scaled & !is_multiple);
         }
     }
 
     /// The value's index, where it is on the grid.
     pub(super) fn index(self, value: f32) -> Option<u32> {
-        let multiple = f64::from(value) / power_of_two(self.step);
+        let multiple = f64::from(value) * power_of_two(-self.step);
         let index = if multiple < f64::from(self.steps()) {
             multiple as u32
         } else {
@@ -97,10 +139,21 @@ fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1_023 + exponent) as u64) << 52)
 }
 
-/// The row's value of `feature` as a bundle keeps it; `None` where it was not given.
-pub(super) fn quantised(candidates: &Candidates, row: usize, feature: Feature) -> Option<f32> {
-    let value = candidates.feature(row, feature)?;
-    Some(Grid::of(feature).map_or(value, |grid| grid.round(feature, value)))
+/// The rows' values of `feature` as a bundle keeps them; `None` where it was not given.
+pub(super) fn quantised(
+    candidates: &Candidates,
+    rows: usize,
+    feature: Feature,
+) -> Vec<Option<f32>> {
+    let grid = Grid::of(feature);
+    let mut kept = vec![None; rows];
+    let values = candidates.columns[feature as usize].iter();
+    for ((slot, &value), bits) in kept.iter_mut().zip(values).zip(&candidates.present) {
+        if bits >> feature as u32 & 1 == 1 {
+            *slot = Some(grid.map_or(value, |grid| grid.round(feature, value)));
+        }
+    }
+    kept
 }
 
 impl Bundle {
@@ -109,9 +162,8 @@ impl Bundle {
     /// that both rank the same bits. Once or often is the same.
     pub fn quantise(&mut self) {
         for feature in Feature::ALL {
-            let rows = self.candidates.len();
-            let values = (0..rows).map(|row| quantised(&self.candidates, row, feature));
-            let values = values.map(Option::unwrap_or_default).collect();
+            let values = quantised(&self.candidates, self.candidates.len(), feature);
+            let values = values.into_iter().map(Option::unwrap_or_default).collect();
             self.candidates.columns[feature as usize] = values;
         }
     }

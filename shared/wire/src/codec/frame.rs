@@ -8,6 +8,10 @@
 //! | 4 | size of the decompressed payload, little-endian |
 //! | n | LZ4 block |
 //! | 8 | XXH3-64 of all bytes before, little-endian |
+//!
+//! The checksum guards against corruption, not against attacks. It costs less than half of
+//! decompression (a bundle of 900 candidates in 28 KB: 1.4 µs against 4.2 natively, 1.9
+//! against 4.1 in V8).
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,7 +1,5 @@
 //! Ids that are really numbers or UUIDs, so that a column of them can be written as such.
 
-use alloc::string::String;
-
 /// What an id's text stands for; only the canonical spelling counts, so that the text can
 /// be written back from the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +30,26 @@ impl<'a> IdText<'a> {
         }
     }
 
-    pub(crate) fn push_to(self, out: &mut String) {
+    pub(crate) fn text(self, buffer: &'a mut IdBuffer) -> &'a str {
         match self {
-            Self::Number(number) => out.push_str(itoa::Buffer::new().format(number)),
-            Self::Uuid(bytes) => push_uuid(&bytes, out),
-            Self::Text(text) => out.push_str(text),
+            Self::Number(number) => buffer.digits.format(number),
+            Self::Uuid(bytes) => hyphenated(&bytes, &mut buffer.uuid),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// Room for the text of a number or a UUID.
+pub(crate) struct IdBuffer {
+    digits: itoa::Buffer,
+    uuid: [u8; 36],
+}
+
+impl IdBuffer {
+    pub(crate) fn new() -> Self {
+        Self {
+            digits: itoa::Buffer::new(),
+            uuid: [b'-'; 36],
         }
     }
 }
@@ -65,14 +78,15 @@ fn uuid(id: &str) -> Option<[u8; 16]> {
     Some(value.to_be_bytes())
 }
 
-fn push_uuid(bytes: &[u8; 16], out: &mut String) {
+fn hyphenated<'a>(bytes: &[u8; 16], text: &'a mut [u8; 36]) -> &'a str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    // Places of the digits: all but those of the four hyphens.
-    let places = (0..36).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    for (at, digit) in places.zip(digits) {
-        text[at] = DIGITS[usize::from(digit)];
+    // Places of the bytes' first digits: hyphens lie between some.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    for (byte, at) in bytes.iter().zip(PLACES) {
+        if let Some([high, low]) = text.get_mut(at..at + 2) {
+            *high = DIGITS[usize::from(byte >> 4)];
+            *low = DIGITS[usize::from(byte & 15)];
+        }
     }
-    out.push_str(core::str::from_utf8(&text).unwrap_or(""));
+    core::str::from_utf8(text).unwrap_or("")
 }

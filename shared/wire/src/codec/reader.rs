@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::id_text::IdText;
+use super::id_text::{IdBuffer, IdText};
 use super::{SIGN, ints};
 use crate::decode::DecodeError;
 
@@ -193,9 +193,8 @@ impl<'a> Reader<'a> {
         let mut uuids = self.take(what, uuids.saturating_mul(16))?.chunks_exact(16);
         let lens = self.ints(what, texts, bytes_max as u64)?;
         let mut lens = lens.into_iter();
-        let mut id = String::with_capacity(bytes_max);
+        let mut buffer = IdBuffer::new();
         for class in classes {
-            id.clear();
             let truncated = DecodeError::Truncated(what);
             let value = match class {
                 IdText::NUMBER => IdText::Number(numbers.next().ok_or(truncated)?),
@@ -209,8 +208,7 @@ impl<'a> Reader<'a> {
                     IdText::Text(utf8(bytes, what)?)
                 }
             };
-            value.push_to(&mut id);
-            each(&id);
+            each(value.text(&mut buffer));
         }
         Ok(())
     }

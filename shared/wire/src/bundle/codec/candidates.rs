@@ -67,9 +67,7 @@ pub(super) fn write(candidates: &Candidates, rows: usize, out: &mut Columns) {
         });
     }
     for feature in Feature::ALL {
-        let values: Vec<Option<f32>> = (0..rows)
-            .map(|row| quantised(candidates, row, feature))
-            .collect();
+        let values = quantised(candidates, rows, feature);
         if values.iter().any(Option::is_some) {
             out.optional(column::FEATURE + feature as u8, |out| {
                 floats::write(&values, Grid::of(feature), out);
@@ -178,8 +176,8 @@ pub(super) fn read(columns: &Directory<'_>, rows: usize) -> Result<Candidates, D
     )?;
     let mut end = 0;
     let tag_ends: Vec<u32> = counts
-        .into_iter()
-        .map(|count: u32| {
+        .iter()
+        .map(|count: &u32| {
             end += count;
             end
         })
@@ -204,23 +202,20 @@ pub(super) fn read(columns: &Directory<'_>, rows: usize) -> Result<Candidates, D
         authors,
         author_hashes,
         author,
-        created_at_ms: created_at
-            .into_iter()
-            .map(|at| (at ^ SIGN) as i64)
-            .collect(),
+        created_at_ms: created_at.iter().map(|&at| (at ^ SIGN) as i64).collect(),
         sources: sources
-            .into_iter()
-            .map(|bits: u32| Sources(bits as u8))
+            .iter()
+            .map(|&bits: &u32| Sources(bits as u8))
             .collect(),
         kind: kind
-            .into_iter()
-            .map(|kind: u32| Kind::ALL.get(kind as usize).copied().unwrap_or_default())
+            .iter()
+            .map(|&kind: &u32| Kind::ALL.get(kind as usize).copied().unwrap_or_default())
             .collect(),
         labels,
         language,
         region,
         tag_ends,
-        tags: tags.into_iter().map(|tag| tag as u16).collect(),
+        tags: tags.iter().map(|&tag| tag as u16).collect(),
         columns: features,
         present,
         sketch: Sketches {
@@ -306,9 +301,14 @@ fn optional_labels(
         .collect();
     let indices: Vec<u32> = ints::read(what, &mut column, Len::Exactly(rows), u32::MAX)?;
     column.end()?;
-    let label = |index: u32| distinct.get(index as usize).copied();
-    let labels: Option<Vec<u16>> = indices.into_iter().map(label).collect();
-    labels.ok_or(DecodeError::OutOfRange(what))
+    if indices
+        .iter()
+        .any(|&index| index as usize >= distinct.len())
+    {
+        return Err(DecodeError::OutOfRange(what));
+    }
+    let label = |&index: &u32| distinct.get(index as usize).copied().unwrap_or(NO_LABEL);
+    Ok(indices.iter().map(label).collect())
 }
 
 fn sketches(columns: &Directory<'_>, rows: usize) -> Result<Vec<[i8; SKETCH_DIMS]>, DecodeError> {

@@ -110,7 +110,11 @@ impl<'a> Directory<'a> {
             if before.is_some_and(|before| before >= id) {
                 return Err(DecodeError::OutOfRange("the order of columns"));
             }
-            if flags & !REQUIRED != 0 || reserved != 0 || reserved_too != 0 || len % 8 != 0 {
+            if flags & !REQUIRED != 0
+                || reserved != 0
+                || reserved_too != 0
+                || !len.is_multiple_of(8)
+            {
                 return Err(DecodeError::OutOfRange("a column's entry"));
             }
             let (bytes, after) = rest

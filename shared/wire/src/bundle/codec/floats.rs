@@ -11,8 +11,8 @@
 //! | n | integers ([`super::ints`]), one a row that has a value |
 //!
 //! Bits: the value's bits without those after the leading one's that all lack, less the
-//! offset; 0 is 0.0. Grid: the index among the values that rounding leaves
-//! ([`Grid`]). Which is shortest is chosen; whatever is not on the grid is written in bits.
+//! offset; 0 is 0.0. Grid: the index among the values that rounding leaves ([`Grid`]). A
+//! column with a value that is not on its feature's grid is whole numbers or bits.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -44,10 +44,7 @@ struct Codes {
 
 impl Codes {
     fn whole(given: &[u32]) -> Option<Self> {
-        let codes = given
-            .iter()
-            .map(|&bits| whole(bits))
-            .collect::<Option<_>>()?;
+        let codes = all(given, whole)?;
         Some(Self {
             kind: WHOLE,
             bits: 0,
@@ -80,8 +77,7 @@ impl Codes {
     }
 
     fn grid(given: &[u32], grid: Grid) -> Option<Self> {
-        let index = |&bits: &u32| grid.index(f32::from_bits(bits)).map(u64::from);
-        let codes = given.iter().map(index).collect::<Option<_>>()?;
+        let codes = all(given, |bits| grid.index(f32::from_bits(bits)))?;
         Some(Self {
             kind: GRID,
             bits: grid.bits,
@@ -96,12 +92,11 @@ impl Codes {
 pub(super) fn write(values: &[Option<f32>], grid: Option<Grid>, out: &mut PartsWriter<'_>) {
     let given = values.iter().flatten().map(|value| value.to_bits());
     let given: Vec<u32> = given.collect();
-    let on_grid = grid.and_then(|grid| Codes::grid(&given, grid));
-    let exact = Codes::whole(&given).unwrap_or_else(|| Codes::bits(&given));
-    let codes = match on_grid {
-        Some(on_grid) if ints::bytes(&on_grid.codes) <= ints::bytes(&exact.codes) => on_grid,
-        _ => exact,
-    };
+    // Whole numbers are never shorter: the index of one on a grid of counts is no larger.
+    let codes = grid
+        .and_then(|grid| Codes::grid(&given, grid))
+        .or_else(|| Codes::whole(&given))
+        .unwrap_or_else(|| Codes::bits(&given));
     let presence = if given.len() == values.len() {
         EVERY_ROW
     } else {
@@ -124,7 +119,11 @@ pub(super) fn write(values: &[Option<f32>], grid: Option<Grid>, out: &mut PartsW
             }
         });
     }
-    ints::write(&codes.codes, out);
+    if codes.kind == GRID {
+        ints::write_unordered(&codes.codes, out);
+    } else {
+        ints::write(&codes.codes, out);
+    }
 }
 
 /// Reads a column and sets `flag` in `present` of the rows that have a value; those of the
@@ -162,21 +161,22 @@ pub(super) fn read(
             .ok_or(out_of_range.clone())?,
         _ => grid.index_max(),
     };
-    let codes = ints::read::<u32>(what, input, Len::Exactly(given), max)?.into_iter();
-    let values: Vec<f32> = match kind {
-        WHOLE => codes.map(|code| code as f32).collect(),
-        BITS => {
-            let bits = |code| {
-                if code == 0 {
-                    0
-                } else {
-                    (code + offset) << shift
-                }
+    let codes = ints::read::<u32>(what, input, Len::Exactly(given), max)?;
+    let mut values = vec![0.0; given];
+    let slots = values.iter_mut().zip(&codes);
+    match kind {
+        // Below 2^24: signed conversion is one instruction everywhere.
+        WHOLE => slots.for_each(|(slot, &code)| *slot = code as i32 as f32),
+        BITS => slots.for_each(|(slot, &code)| {
+            let bits = if code == 0 {
+                0
+            } else {
+                (code + offset) << shift
             };
-            codes.map(|code| f32::from_bits(bits(code))).collect()
-        }
-        _ => codes.map(|code| grid.value(code)).collect(),
-    };
+            *slot = f32::from_bits(bits);
+        }),
+        _ => grid.values(&codes, &mut values),
+    }
     let Some(bitmap) = bitmap else {
         present.iter_mut().for_each(|bits| *bits |= flag);
         return Ok(values);
@@ -201,8 +201,17 @@ pub(super) fn read(
 }
 
 /// The value as an integer where writing it as one loses no bit.
-fn whole(bits: u32) -> Option<u64> {
+fn whole(bits: u32) -> Option<u32> {
     let integer = f32::from_bits(bits) as u32;
     let is_exact = integer < WHOLE_END && (integer as f32).to_bits() == bits;
-    is_exact.then_some(u64::from(integer))
+    is_exact.then_some(integer)
+}
+
+/// The codes of all, where all have one.
+fn all(given: &[u32], code: impl Fn(u32) -> Option<u32>) -> Option<Vec<u64>> {
+    let mut codes = Vec::with_capacity(given.len());
+    for &bits in given {
+        codes.push(u64::from(code(bits)?));
+    }
+    Some(codes)
 }

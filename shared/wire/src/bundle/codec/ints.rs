@@ -149,9 +149,9 @@ fn plane_bytes(len: usize, bits: u32) -> usize {
     }
 }
 
-/// About the bytes that [`write`] would write.
-pub(super) fn bytes(values: &[u64]) -> usize {
-    Plan::of(values, PLAIN, true).bytes
+/// Writes `values` as they are, without a look at their differences: for what is in no order.
+pub(super) fn write_unordered(values: &[u64], out: &mut PartsWriter<'_>) {
+    write_as(Plan::of(values, PLAIN, true), values, out);
 }
 
 /// Writes `values` in the shorter of both modes.
@@ -225,7 +225,7 @@ fn deltas(values: &[u64]) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// Reads what [`write`] wrote; every value is at most `max`.
+/// Reads what [`write()`] wrote; every value is at most `max`.
 pub(super) fn read<T: Lane>(
     what: &'static str,
     input: &mut Parts<'_>,
@@ -244,10 +244,20 @@ pub(super) fn read<T: Lane>(
         None
     };
     let values = column.values::<T>(exceptions.as_ref())?;
-    match values.iter().copied().max() {
-        Some(largest) if largest > max => Err(column.out_of_range()),
-        _ => Ok(values),
+    let is_bounded = exceptions.is_none()
+        && column
+            .plain_max()
+            .and_then(T::from_u64)
+            .is_some_and(|largest| largest <= max);
+    if !(is_bounded && column.mode == PLAIN) && has(&values, |value| value > max) {
+        return Err(column.out_of_range());
     }
+    Ok(values)
+}
+
+/// Whether any value is so. All are looked at, many at once, instead of up to the first.
+fn has<T: Copy>(values: &[T], is_so: impl Fn(T) -> bool) -> bool {
+    values.iter().fold(false, |any, &value| any | is_so(value))
 }
 
 /// Rows, and what they have above the width.
@@ -320,13 +330,20 @@ impl<'a> Packed<'a> {
         if self.mode == PLAIN {
             return self.unpack(exceptions);
         }
+        let mut values = Vec::with_capacity(self.len);
         let mut before = 0_u64;
-        let values = self.unpack::<u64>(exceptions)?.into_iter().map(|zigzag| {
+        for zigzag in self.unpack::<u64>(exceptions)? {
             let delta = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
             before = before.wrapping_add(delta as u64);
-            T::from_u64(before).ok_or(self.out_of_range())
-        });
-        values.collect()
+            values.push(T::from_u64(before).ok_or(self.out_of_range())?);
+        }
+        Ok(values)
+    }
+
+    /// The largest value that base and width allow without exceptions; `None` where it wraps.
+    fn plain_max(&self) -> Option<u64> {
+        let mask = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
+        self.base.checked_add(mask)
     }
 
     /// The values as they lie in the planes, with the base.
@@ -359,12 +376,11 @@ impl<'a> Packed<'a> {
             }
         }
         if base != T::default() {
-            let mut wraps = false;
             for value in &mut values {
                 *value = value.wrapping_add(base);
-                wraps |= *value < base;
             }
-            if wraps {
+            let may_wrap = exceptions.is_some() || self.plain_max().and_then(T::from_u64).is_none();
+            if may_wrap && has(&values, |value| value < base) {
                 return Err(self.out_of_range());
             }
         }

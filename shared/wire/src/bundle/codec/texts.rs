@@ -5,14 +5,13 @@
 //! UUIDs the two halves are (big-endian, as they are read), the first with its version moved
 //! to the top, so that what versions fix takes no room, and times in front little.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_ranking::{Texts, id_hash};
 
 use super::ints::{self, Len};
 use super::part::{Parts, PartsWriter};
-use crate::codec::IdText;
+use crate::codec::{IdBuffer, IdText};
 use crate::decode::DecodeError;
 
 pub(super) fn write_texts(texts: &[&str], out: &mut PartsWriter<'_>) {
@@ -94,7 +93,7 @@ pub(super) fn read_ids(
     let mut texts = read_texts(what, input, texts, bytes_max)?.into_iter();
     let mut ids = Texts::default();
     let mut hashes = Vec::with_capacity(classes.len());
-    let mut buffer = String::with_capacity(36);
+    let mut buffer = IdBuffer::new();
     for class in classes {
         let truncated = DecodeError::Truncated(what);
         let value = match u64::from(class) {
@@ -102,10 +101,9 @@ pub(super) fn read_ids(
             IdText::UUID => IdText::Uuid(uuids.next().ok_or(truncated)?.to_be_bytes()),
             _ => IdText::Text(texts.next().ok_or(truncated)?),
         };
-        buffer.clear();
-        value.push_to(&mut buffer);
-        ids.push(&buffer);
-        hashes.push(id_hash(&buffer));
+        let text = value.text(&mut buffer);
+        ids.push(text);
+        hashes.push(id_hash(text));
     }
     Ok((ids, hashes))
 }
