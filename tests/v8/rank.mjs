@@ -9,11 +9,14 @@ const edge = instance.exports;
 
 /** The answer to one ranking, behind its length. */
 function rank(json) {
-  new Uint8Array(edge.memory.buffer, edge.edge_input(json.length), json.length).set(json);
+  // The call may grow the memory, and the buffer of before is gone then.
+  const at = edge.edge_input(json.length);
+  new Uint8Array(edge.memory.buffer, at, json.length).set(json);
   const length = edge.edge_rank(json.length);
   const answer = Buffer.alloc(4 + length);
   answer.writeUInt32LE(length);
-  answer.set(new Uint8Array(edge.memory.buffer, edge.edge_output(), length), 4);
+  const output = edge.edge_output();
+  answer.set(new Uint8Array(edge.memory.buffer, output, length), 4);
   return answer;
 }
 
