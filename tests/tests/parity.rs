@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, Instance, Memory, Module, Store, TypedFunc};
 use cases::{Random, random_case};
 
 /// Random cases: rankings of 1 to 30 candidates. `EDGEWISE_PARITY_CASES` asks for more.
-const CASES: u64 = 100_000;
+const CASES: u64 = 50_000;
 /// Cases that V8 is given at a time.
 const CHUNK: usize = 1_000;
 
