@@ -2,6 +2,7 @@
 
 mod http_load;
 mod machine;
+mod peer_facts;
 mod sections;
 mod table;
 mod workerd;

@@ -11,6 +11,7 @@ mod load;
 mod ranking;
 mod rows;
 mod site;
+mod training;
 mod wasmtime_us;
 
 use std::time::Instant;
