@@ -1,10 +1,11 @@
 // A page of the personal feed: removal rules, features, trees and formula, blend, selection, JSON.
+import { Trees as BitRows } from "./bit_rows.mjs";
 import { Candidates, Hashes } from "./columns.mjs";
 import { Features, ageHours, engagement } from "./features.mjs";
 import { exp, log1p } from "./libm.mjs";
 import { Order } from "./order.mjs";
 import { Selector } from "./select.mjs";
-import { Trees } from "./trees.mjs";
+import { Trees as QuickScorer } from "./quickscorer.mjs";
 
 const COUNTERS = ["likes", "comments", "shares"];
 const FORMULA_READS = [...COUNTERS, "impressions", "interactions"];
@@ -28,6 +29,7 @@ export class Feed {
       ensemble,
       features: ensemble.features.map((feature) => facts.table[feature].name),
     }));
+    const Trees = { quickscorer: QuickScorer, bit_rows: BitRows }[facts.trees];
     const wanted = trees.flatMap(({ features }) => features);
     this.features = new Features(facts, this.candidates, [...FORMULA_READS, ...wanted]);
     this.heads = facts.config.blend.map(({ head, weights, normalise }) => {

@@ -43,8 +43,10 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
     )?;
     let ours = edge(site.dir.path(), &site.origin.url())?;
     warm(&ours)?;
-    let peer = peer(&site, &ours, &model)?;
+    let peer = peer(&site, &ours, &model, "quickscorer")?;
     same_answers(&ours, &peer)?;
+    let bit_rows = self::peer(&site, &ours, &model, "bit_rows")?;
+    same_answers(&ours, &bit_rows)?;
     let candidates = body(&ours, &feed())?["candidates"]
         .as_u64()
         .context("candidates")?;
@@ -55,6 +57,9 @@ pub(crate) fn run(table: &mut Table) -> Result<()> {
         "personal feed on workerd, warm, {candidates} candidates: features, trees 100 x 31, blend, selection with MMR, 20 items as JSON"
     );
     pair.row(table, what, &format!("; {bar}"));
+    let pair = measure(&feed(), &ours, &bit_rows)?;
+    let what = "the same, beside a JS Worker with another tree algorithm: a bit a row";
+    pair.row(table, what.to_owned(), "");
     let pair = measure(TRENDING, &ours, &peer)?;
     pair.row(table, String::from("trending list on workerd, warm"), "");
     Ok(())
@@ -183,7 +188,9 @@ fn internal(site: &Site, path: &str) -> Result<Vec<u8>> {
 }
 
 /// The plain JavaScript Worker, with the facts that the edge holds.
-fn peer(site: &Site, ours: &Server, model: &Model) -> Result<Server> {
+///
+/// `trees` names how it evaluates them: `quickscorer`, our algorithm, or `bit_rows`.
+fn peer(site: &Site, ours: &Server, model: &Model, trees: &str) -> Result<Server> {
     let path = format!("/internal/v1/candidates/{USER}");
     let bundle = Bundle::decode(&internal(site, &path)?)?;
     let hot = HotList::decode(&internal(site, "/internal/v1/lists/hot?window=24h")?)?;
@@ -193,9 +200,11 @@ fn peer(site: &Site, ours: &Server, model: &Model) -> Result<Server> {
     answer.as_object_mut().context("a feed")?.remove("items");
     let config = personal::config();
     let prior = overlay.completion_prior;
+    let mut feed = feed_facts(&bundle, &heads, &config, Some(USER), prior);
+    feed["trees"] = trees.into();
     let facts = json!({
         "now_ms": answer["now_ms"],
-        "feed": feed_facts(&bundle, &heads, &config, Some(USER), prior),
+        "feed": feed,
         "answer": answer,
         "hot": hot.items.iter().map(|item| json!({
             "id": item.id, "author": item.author, "sum": item.hot.sum, "at_ms": item.hot.at_ms,
@@ -203,14 +212,14 @@ fn peer(site: &Site, ours: &Server, model: &Model) -> Result<Server> {
         "half_life_minutes": 360.0,
         "generated_at": body(ours, TRENDING)?["generated_at"],
     });
-    let folder = site.dir.path().join("peer-source");
+    let folder = site.dir.path().join(format!("{trees}-source"));
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("site.json"), facts.to_string())?;
     for file in fs::read_dir(root().join("benches/js/peer"))? {
         let file = file?;
         fs::copy(file.path(), folder.join(file.file_name()))?;
     }
-    worker(site.dir.path(), "peer", &folder, "worker.mjs", &[])
+    worker(site.dir.path(), trees, &folder, "worker.mjs", &[])
 }
 
 /// Both sides give the same answers, tokens aside: every field, item, place and score.
