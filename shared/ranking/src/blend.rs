@@ -146,13 +146,13 @@ pub(crate) fn values_of_row(model: &Model, scorer: &Scorer<'_>, row: u32) -> Vec
 
 fn by_formula(scorer: &Scorer<'_>, rows: &[u32], scoring: Scoring) -> ScoredRows {
     let mut degradations = u32::from(scorer.prior_degraded);
-    let scores = rows.iter().map(|&row| {
-        let terms = scorer.terms(row as usize);
+    let mut scores = Vec::with_capacity(rows.len());
+    scorer.each_terms(rows, |terms| {
         degradations = degradations.saturating_add(terms.degradations);
-        terms.score()
+        scores.push(terms.score());
     });
     ScoredRows {
-        scores: scores.collect(),
+        scores,
         degradations,
         scoring,
     }
@@ -212,8 +212,9 @@ impl Values {
             values.push(match head.name.as_str() {
                 FORMULA => {
                     degradations = degradations.saturating_add(scorer.prior_degraded.into());
-                    let scores = rows.iter().map(|&row| scorer.terms(row as usize).score());
-                    scores.collect()
+                    let mut scores = Vec::with_capacity(rows.len());
+                    scorer.each_terms(rows, |terms| scores.push(terms.score()));
+                    scores
                 }
                 VECTORS => {
                     let dots = &matrix.column(Feature::DeepDot as u16)[..rows.len()];

@@ -16,6 +16,7 @@ pub mod blend;
 pub mod candidates;
 pub mod config;
 mod eligible;
+mod exp;
 pub mod explain;
 pub mod feature;
 pub mod hot;

@@ -4,8 +4,11 @@
 //! of the terms from left to right in the order the design writes them. `explain`
 //! reads the same terms, so what it shows sums to the score bit by bit.
 
+use alloc::vec::Vec;
+
 use crate::candidates::{Candidates, Kind};
 use crate::config::RankingConfig;
+use crate::exp::exp_all;
 use crate::feature::{Feature, FeatureSet};
 use crate::query::{Context, Profile};
 use crate::terms;
@@ -150,18 +153,37 @@ impl<'a> Scorer<'a> {
         self.candidates.kind.get(row).copied().unwrap_or_default()
     }
 
+    /// The rows' terms in the design's order, one after the other.
+    pub(crate) fn each_terms(&self, rows: &[u32], mut each: impl FnMut(Terms)) {
+        let decay = self.config.freshness_decay_per_hour;
+        let ages = rows.iter().map(|&row| self.age_hours(row as usize));
+        let mut freshness: Vec<f64> = ages.map(|age| -decay * age).collect();
+        exp_all(&mut freshness);
+        for (&row, freshness) in rows.iter().zip(freshness) {
+            each(self.terms_with(row as usize, freshness));
+        }
+    }
+
     /// The row's terms in the design's order.
-    #[inline]
     pub(crate) fn terms(&self, row: usize) -> Terms {
+        let decay = self.config.freshness_decay_per_hour;
+        self.terms_with(row, terms::freshness(self.age_hours(row), decay))
+    }
+
+    #[inline]
+    fn age_hours(&self, row: usize) -> f64 {
+        let created_at_ms = self.candidates.created_at_ms.get(row).copied();
+        terms::age_hours(self.now_ms, created_at_ms.unwrap_or(i64::MIN))
+    }
+
+    #[inline]
+    fn terms_with(&self, row: usize, freshness: f64) -> Terms {
         let kind = self.kind(row) as usize;
         let mut facts = Facts {
             candidates: self.candidates,
             row,
             degradations: 0,
         };
-        let created_at_ms = self.candidates.created_at_ms.get(row).copied();
-        let age_hours = terms::age_hours(self.now_ms, created_at_ms.unwrap_or(i64::MIN));
-        let freshness = terms::freshness(age_hours, self.config.freshness_decay_per_hour);
         let engagement = terms::engagement(
             facts.read(Feature::Likes),
             facts.read(Feature::Comments),
