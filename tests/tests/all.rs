@@ -7,6 +7,7 @@ mod client;
 mod crash;
 mod golden;
 mod live;
+mod models;
 mod outage;
 mod parity;
 mod purity;
