@@ -48,7 +48,7 @@ pub enum Scoring {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     low: f64,
-    /// 0 maps everything to 0.
+    /// 0 maps every finite value to 0.
     span: f64,
 }
 
@@ -76,7 +76,8 @@ impl Scale {
     /// The value on the scale.
     #[inline]
     pub(crate) fn of(self, value: f64) -> f64 {
-        if self.span > 0.0 {
+        // What is not finite stays so, also among equals: its score sinks.
+        if self.span > 0.0 || !value.is_finite() {
             (value - self.low) / self.span
         } else {
             0.0
@@ -243,4 +244,23 @@ fn trees(model: &Model, name: &str, matrix: &Matrix, normalise: Normalise) -> Ve
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_is_on_no_scale() {
+        for values in [
+            &[0.2, f64::NEG_INFINITY][..],
+            &[0.2, 0.4, f64::NEG_INFINITY],
+        ] {
+            let scale = Scale::min_max(values);
+            assert_eq!(scale.of(0.2), 0.0, "{values:?}");
+            for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+                assert!(!scale.of(value).is_finite(), "{value} among {values:?}");
+            }
+        }
+    }
 }
