@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::candidates::Kind;
 use crate::config::{BlendHead, FORMULA, Normalise, VECTORS};
-use crate::feature::{Feature, FeatureSet, Inputs, fill};
+use crate::feature::{Derived, Feature, FeatureSet, Inputs, fill};
 use crate::matrix::Matrix;
 use crate::query::Model;
 use crate::score::Scorer;
@@ -146,7 +146,7 @@ pub(crate) fn values_of_row(model: &Model, scorer: &Scorer<'_>, row: u32) -> Vec
 }
 
 fn by_formula(scorer: &Scorer<'_>, rows: &[u32], scoring: Scoring) -> ScoredRows {
-    let mut degradations = u32::from(scorer.prior_degraded);
+    let mut degradations = u32::from(scorer.is_prior_bad && scorer.formula_reads_prior());
     let scores = rows.iter().map(|&row| {
         let terms = scorer.terms(row as usize);
         degradations = degradations.saturating_add(terms.degradations);
@@ -208,11 +208,14 @@ impl Values {
             });
         }
         let (matrix, mut degradations) = matrix_of(scorer, rows, features);
+        let has_formula = blend.iter().any(|head| head.name == FORMULA);
+        let reads_prior = features.contains(Derived::Completion as usize)
+            || has_formula && scorer.formula_reads_prior();
+        degradations += u32::from(scorer.is_prior_bad && reads_prior);
         let mut values = Vec::with_capacity(blend.len());
         for head in blend {
             values.push(match head.name.as_str() {
                 FORMULA => {
-                    degradations = degradations.saturating_add(scorer.prior_degraded.into());
                     let scores = rows.iter().map(|&row| scorer.terms(row as usize).score());
                     scores.collect()
                 }

@@ -578,3 +578,46 @@ proptest! {
         prop_assert_eq!(distinct.len(), rows.len());
     }
 }
+
+#[test]
+fn a_bad_prior_counts_once_where_a_head_reads_it() {
+    let reading = |name: &str| Ensemble {
+        features: alloc::vec![index_of(name).expect("the table has it")],
+        trees: alloc::vec![Tree {
+            nodes: Vec::new(),
+            leaves: alloc::vec![1.0],
+        }],
+        ..Ensemble::default()
+    };
+    let degradations = |profile, heads: &[&str]| {
+        let head = |name: &&str| Head {
+            name: String::from(*name),
+            forest: Forest::new(reading(name)).expect("the trees are valid"),
+        };
+        let trees = heads.iter().filter(|&&name| name != "formula");
+        let model = Model {
+            version: String::from("test"),
+            heads: trees.map(head).collect(),
+        };
+        let blended = |name: &&str| BlendHead {
+            name: String::from(*name),
+            weights: [1.0; 4],
+            normalise: Normalise::Prediction,
+        };
+        let config = RankingConfig {
+            blend: heads.iter().map(blended).collect(),
+            ..RankingConfig::default()
+        };
+        let query = Query {
+            profile,
+            completion_prior: f64::NAN,
+            ..Query::default()
+        };
+        rank(&query, &candidates(&[]), &model, &config, NOW_MS, 0).degradations
+    };
+    assert_eq!(degradations(Profile::Feed, &["completion"]), 1);
+    assert_eq!(degradations(Profile::Video, &["completion", "formula"]), 1);
+    assert_eq!(degradations(Profile::Video, &["likes", "formula"]), 1);
+    assert_eq!(degradations(Profile::Feed, &["likes", "formula"]), 0);
+    assert_eq!(degradations(Profile::Video, &["likes"]), 0);
+}
