@@ -291,7 +291,7 @@ fn with_query<T>(asked: &Asked, candidates: &Candidates, work: impl FnOnce(&Quer
 }
 
 fn is_admitted(candidates: &Candidates, row: u32) -> bool {
-    candidates.id_hashes[row as usize] % 4 != 0
+    !candidates.id_hashes[row as usize].is_multiple_of(4)
 }
 
 fn ranked(rows: &[Row], asked: &Asked, selection: Selection) -> (Candidates, Ranking) {
