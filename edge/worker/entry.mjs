@@ -150,6 +150,7 @@ function initialise(env) {
   const config = {
     keys: env.EDGEWISE_TOKEN_KEYS ?? "",
     plain_user: env.EDGEWISE_PLAIN_USER === "allow",
+    offline: env.EDGEWISE_OFFLINE !== "deny",
     rate_per_s: Number(env.EDGEWISE_RATE_PER_S ?? 0),
     cors_origins: (env.EDGEWISE_CORS_ORIGINS ?? "").split(",").filter(Boolean),
     build: edgeHash,
@@ -188,17 +189,21 @@ function start(request, body) {
 const offsets = new Map();
 const OFFSET_LIFETIME_MS = 15 * 60_000;
 const OFFSETS_MAX = 600;
+/** A zone's name as a parameter: short, so that names cannot fill the memory. */
+const ZONE_ASKED = /[?&]tz=([A-Za-z][A-Za-z0-9_%/-]{1,47})(?:&|$)/;
 
-/** The zone of the request, `NAME;OFFSET`: the name asked for, else where it comes from. */
+/** The zone of the request, `NAME;OFFSET`: the name a feed asks for, else where it comes from. */
 function zone(path, located) {
-  const asked = /[?&]tz=([A-Za-z][A-Za-z0-9_%/+-]*)/.exec(path);
-  let name = located;
-  try {
-    if (asked !== null) name = decodeURIComponent(asked[1]);
-  } catch {
-    // Not a name: the host's stands.
+  const asked = path.startsWith("/api/v1/feed") ? ZONE_ASKED.exec(path) : null;
+  for (const name of [asked?.[1].replaceAll("%2F", "/"), located]) {
+    const minutes = name ? offset(name) : undefined;
+    if (minutes !== undefined) return `${name};${minutes}`;
   }
-  if (!name) return "";
+  return "";
+}
+
+/** The zone's offset, from memory where it is known; undefined for a name that is no zone. */
+function offset(name) {
   const now = Date.now();
   let known = offsets.get(name);
   if (known === undefined || known.until < now) {
@@ -206,10 +211,10 @@ function zone(path, located) {
     if (offsets.size >= OFFSETS_MAX) offsets.clear();
     offsets.set(name, known);
   }
-  return `${name};${known.minutes}`;
+  return known.minutes;
 }
 
-/** Minutes east of UTC; 0 for a name that is no zone. */
+/** Minutes east of UTC; undefined for a name that is no zone. */
 function utcOffset(name, now) {
   try {
     const format = new Intl.DateTimeFormat("en-US", { timeZone: name, timeZoneName: "longOffset" });
@@ -217,7 +222,7 @@ function utcOffset(name, now) {
     const [, sign, hours, minutes] = /GMT([+-])(\d+):(\d+)/.exec(text) ?? [];
     return sign === undefined ? 0 : Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes));
   } catch {
-    return 0;
+    return undefined;
   }
 }
 

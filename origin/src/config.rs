@@ -8,6 +8,7 @@ mod validate;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use edgewise_ranking::config::{FORMULA, VECTORS};
 use edgewise_ranking::feature::index_of;
 use edgewise_ranking::trees::Forest;
 use edgewise_ranking::{Head, RankingConfig};
@@ -224,6 +225,11 @@ pub fn head(name: &str, path: &Path) -> Result<Head, ConfigError> {
         path: path.to_owned(),
         reason,
     };
+    if [FORMULA, VECTORS].contains(&name) {
+        return Err(refused(format!(
+            "{name} is a head of its own; name the objective otherwise"
+        )));
+    }
     let imported = import(&bytes, &index_of).map_err(|error| refused(error.to_string()))?;
     let forest = Forest::new(imported.ensemble).map_err(|error| refused(error.to_string()))?;
     Ok(Head {

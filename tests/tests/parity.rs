@@ -113,7 +113,11 @@ fn parity_of_random_cases_in_wasmtime_and_v8() {
         v8.send(&chunk);
         let here: Vec<String> = chunk.iter().map(|json| native(json)).collect();
         for (json, here) in chunk.iter().zip(&here) {
-            assert!(here.starts_with('{'), "no ranking: {here} for {json}");
+            // A page whose only candidates were refused late is empty.
+            assert!(
+                here.is_empty() || here.starts_with('{'),
+                "{here} for {json}"
+            );
             assert_eq!(*here, wasm.rank(json), "wasmtime: {json}");
         }
         for ((json, here), there) in chunk.iter().zip(&here).zip(v8.receive(chunk.len())) {

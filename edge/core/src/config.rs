@@ -33,6 +33,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whether the `user` parameter counts without a JWT.
     pub plain_user: bool,
+    /// Whether packs are handed out (`/api/v1/feed/offline`): they hold the model.
+    pub offline: bool,
     /// Wait for the origin at most this long where an older value can be served.
     pub origin_budget_ms: u32,
     /// ... where only a lower rung of the ladder can be served.
@@ -57,6 +59,7 @@ pub struct Config {
 struct Raw {
     keys: String,
     plain_user: Switch,
+    offline: bool,
     origin_budget_ms: u32,
     origin_first_budget_ms: u32,
     origin_cold_budget_ms: u32,
@@ -92,6 +95,7 @@ impl Default for Raw {
         Self {
             keys: String::new(),
             plain_user: Switch::Bool(false),
+            offline: true,
             origin_budget_ms: 80,
             origin_first_budget_ms: 250,
             origin_cold_budget_ms: 2_000,
@@ -134,6 +138,7 @@ impl Config {
         }
         Ok(Self {
             keys,
+            offline: raw.offline,
             plain_user: match raw.plain_user {
                 Switch::Bool(on) => on,
                 Switch::Word(word) => word == "allow",

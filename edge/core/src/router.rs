@@ -89,6 +89,11 @@ pub(crate) fn route(state: &mut State, request: &Request<'_>, cors: &Cors, body:
     };
     let is_read = matches!(request.method, "GET" | "HEAD");
     match (path, request.method) {
+        (Path::Feed(Form::Pack), _) if !state.config.offline => {
+            return Routed::Answer(answer::problem(&Problem::not_found(
+                "this edge hands out no packs",
+            )));
+        }
         (Path::Unknown, _) => {
             return Routed::Answer(answer::problem(&Problem::not_found(
                 "there is no such route",

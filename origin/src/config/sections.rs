@@ -41,6 +41,8 @@ pub struct ServeConfig {
     /// Origins that browsers may call from; `*` allows every one.
     #[serde(deserialize_with = "list")]
     pub allow_origins: Vec<String>,
+    /// Whether packs are handed out (`/api/v1/feed/offline`): they hold the model.
+    pub offline: bool,
 }
 
 impl Default for ServeConfig {
@@ -50,6 +52,7 @@ impl Default for ServeConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             allow_origins: Vec::new(),
+            offline: true,
         }
     }
 }

@@ -80,6 +80,7 @@ pub struct Service {
     draining: AtomicBool,
     admin_token: AdminToken,
     plain_user: bool,
+    offline: bool,
     allow_origins: Vec<String>,
     request_timeout: Duration,
     rate: Option<RateLimiter>,
@@ -99,6 +100,7 @@ impl Service {
             draining: AtomicBool::new(false),
             admin_token,
             plain_user: config.plain_user() == PlainUser::Allow,
+            offline: config.serve.offline,
             allow_origins: config.serve.allow_origins.clone(),
             request_timeout: Duration::from_millis(limits.request_timeout_ms),
             rate: RateLimiter::new(limits.rate_per_s, limits.rate_burst),
@@ -162,9 +164,13 @@ impl Service {
 /// Routes of the public listener; internal and admin routes need the admin token.
 pub fn public_router(service: &Arc<Service>) -> Router {
     let limited = |bytes| RequestBodyLimitLayer::new(bytes);
-    let router = Router::new()
+    let router = if service.offline {
+        Router::new().route("/api/v1/feed/offline", get(feed::offline))
+    } else {
+        Router::new()
+    };
+    let router = router
         .route("/api/v1/feed", get(feed::feed))
-        .route("/api/v1/feed/offline", get(feed::offline))
         .route("/api/v1/hot/trending", get(lists::trending))
         .route("/api/v1/similar/{item}", get(lists::similar))
         .route("/api/v1/discover/suggested-users", get(lists::suggested))

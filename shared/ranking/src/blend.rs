@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::candidates::Kind;
 use crate::config::{BlendHead, FORMULA, Normalise, VECTORS};
-use crate::feature::{Feature, FeatureSet, Inputs, fill};
+use crate::feature::{Derived, Feature, FeatureSet, Inputs, fill};
 use crate::matrix::Matrix;
 use crate::query::Model;
 use crate::score::Scorer;
@@ -48,7 +48,7 @@ pub enum Scoring {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     low: f64,
-    /// 0 maps everything to 0.
+    /// 0 maps every finite value to 0.
     span: f64,
 }
 
@@ -76,7 +76,8 @@ impl Scale {
     /// The value on the scale.
     #[inline]
     pub(crate) fn of(self, value: f64) -> f64 {
-        if self.span > 0.0 {
+        // What is not finite stays so, also among equals: its score sinks.
+        if self.span > 0.0 || !value.is_finite() {
             (value - self.low) / self.span
         } else {
             0.0
@@ -145,7 +146,7 @@ pub(crate) fn values_of_row(model: &Model, scorer: &Scorer<'_>, row: u32) -> Vec
 }
 
 fn by_formula(scorer: &Scorer<'_>, rows: &[u32], scoring: Scoring) -> ScoredRows {
-    let mut degradations = u32::from(scorer.prior_degraded);
+    let mut degradations = u32::from(scorer.is_prior_bad && scorer.formula_reads_prior());
     let mut scores = Vec::with_capacity(rows.len());
     scorer.each_terms(rows, |terms| {
         degradations = degradations.saturating_add(terms.degradations);
@@ -207,11 +208,14 @@ impl Values {
             });
         }
         let (matrix, mut degradations) = matrix_of(scorer, rows, features);
+        let has_formula = blend.iter().any(|head| head.name == FORMULA);
+        let reads_prior = features.contains(Derived::Completion as usize)
+            || has_formula && scorer.formula_reads_prior();
+        degradations += u32::from(scorer.is_prior_bad && reads_prior);
         let mut values = Vec::with_capacity(blend.len());
         for head in blend {
             values.push(match head.name.as_str() {
                 FORMULA => {
-                    degradations = degradations.saturating_add(scorer.prior_degraded.into());
                     let mut scores = Vec::with_capacity(rows.len());
                     scorer.each_terms(rows, |terms| scores.push(terms.score()));
                     scores
@@ -244,4 +248,23 @@ fn trees(model: &Model, name: &str, matrix: &Matrix, normalise: Normalise) -> Ve
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_is_on_no_scale() {
+        for values in [
+            &[0.2, f64::NEG_INFINITY][..],
+            &[0.2, 0.4, f64::NEG_INFINITY],
+        ] {
+            let scale = Scale::min_max(values);
+            assert_eq!(scale.of(0.2), 0.0, "{values:?}");
+            for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+                assert!(!scale.of(value).is_finite(), "{value} among {values:?}");
+            }
+        }
+    }
 }

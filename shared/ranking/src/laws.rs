@@ -291,7 +291,7 @@ fn with_query<T>(asked: &Asked, candidates: &Candidates, work: impl FnOnce(&Quer
 }
 
 fn is_admitted(candidates: &Candidates, row: u32) -> bool {
-    candidates.id_hashes[row as usize] % 4 != 0
+    !candidates.id_hashes[row as usize].is_multiple_of(4)
 }
 
 fn ranked(rows: &[Row], asked: &Asked, selection: Selection) -> (Candidates, Ranking) {
@@ -546,6 +546,11 @@ proptest! {
         let (candidates, ranking) = ranked(&rows, &asked, selection);
         let (candidates_2, ranking_2) = ranked(&shuffled, &asked, selection);
         prop_assert_eq!(ids(&candidates, &ranking), ids(&candidates_2, &ranking_2));
+        let bits = |ranking: &Ranking| {
+            let scores = ranking.items.iter().map(|item| item.score.to_bits());
+            scores.collect::<Vec<u64>>()
+        };
+        prop_assert_eq!(bits(&ranking), bits(&ranking_2));
         prop_assert_eq!(ranking.degradations, ranking_2.degradations);
         prop_assert_eq!(ranking.removed, ranking_2.removed);
     }
@@ -577,4 +582,47 @@ proptest! {
         let distinct: BTreeSet<u64> = shown.iter().copied().collect();
         prop_assert_eq!(distinct.len(), rows.len());
     }
+}
+
+#[test]
+fn a_bad_prior_counts_once_where_a_head_reads_it() {
+    let reading = |name: &str| Ensemble {
+        features: alloc::vec![index_of(name).expect("the table has it")],
+        trees: alloc::vec![Tree {
+            nodes: Vec::new(),
+            leaves: alloc::vec![1.0],
+        }],
+        ..Ensemble::default()
+    };
+    let degradations = |profile, heads: &[&str]| {
+        let head = |name: &&str| Head {
+            name: String::from(*name),
+            forest: Forest::new(reading(name)).expect("the trees are valid"),
+        };
+        let trees = heads.iter().filter(|&&name| name != "formula");
+        let model = Model {
+            version: String::from("test"),
+            heads: trees.map(head).collect(),
+        };
+        let blended = |name: &&str| BlendHead {
+            name: String::from(*name),
+            weights: [1.0; 4],
+            normalise: Normalise::Prediction,
+        };
+        let config = RankingConfig {
+            blend: heads.iter().map(blended).collect(),
+            ..RankingConfig::default()
+        };
+        let query = Query {
+            profile,
+            completion_prior: f64::NAN,
+            ..Query::default()
+        };
+        rank(&query, &candidates(&[]), &model, &config, NOW_MS, 0).degradations
+    };
+    assert_eq!(degradations(Profile::Feed, &["completion"]), 1);
+    assert_eq!(degradations(Profile::Video, &["completion", "formula"]), 1);
+    assert_eq!(degradations(Profile::Video, &["likes", "formula"]), 1);
+    assert_eq!(degradations(Profile::Feed, &["likes", "formula"]), 0);
+    assert_eq!(degradations(Profile::Video, &["likes"]), 0);
 }

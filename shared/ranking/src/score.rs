@@ -44,7 +44,8 @@ pub fn score(
     let terms = scorer.terms(row);
     Scored {
         score: terms.score(),
-        degradations: terms.degradations + u32::from(scorer.prior_degraded),
+        degradations: terms.degradations
+            + u32::from(scorer.is_prior_bad && scorer.formula_reads_prior()),
     }
 }
 
@@ -94,8 +95,8 @@ pub(crate) struct Scorer<'a> {
     pub(crate) candidates: &'a Candidates,
     pub(crate) config: &'a RankingConfig,
     pub(crate) prior: f64,
-    /// The formula reads the prior and it was not a ratio.
-    pub(crate) prior_degraded: bool,
+    /// The prior was not a ratio and took its default.
+    pub(crate) is_prior_bad: bool,
     pub(crate) now_ms: i64,
     pub(crate) context: &'a Context<'a>,
     /// log1p of 0, 1, 2 ...: most numbers of interactions are small.
@@ -120,7 +121,7 @@ impl<'a> Scorer<'a> {
             candidates,
             config,
             prior: if is_ratio { prior } else { PRIOR_DEFAULT },
-            prior_degraded: !is_ratio && profile == Profile::Video,
+            is_prior_bad: !is_ratio,
             now_ms,
             context,
             affinities: core::array::from_fn(|count| terms::affinity(count as f64)),
@@ -145,6 +146,11 @@ impl<'a> Scorer<'a> {
                 F::DeepDot,
             ])),
         }
+    }
+
+    /// Whether the formula reads the prior.
+    pub(crate) fn formula_reads_prior(&self) -> bool {
+        self.profile == Profile::Video
     }
 
     /// The row's kind.

@@ -150,11 +150,12 @@ fn page_of(
         admits: None,
     };
     let seed = id_hash(&request_id);
+    let config = config_of(input);
     let ranking = rank(
         &query,
         candidates,
         input.model,
-        input.config,
+        &config,
         input.domain_ms,
         seed,
     );
@@ -176,6 +177,19 @@ fn page_of(
         served: served(candidates, &ranking, &request_id, input.domain_ms),
         degradations: ranking.degradations,
     }
+}
+
+/// The configuration that ranks. A hot list knows of its items only how hot they are, as the
+/// formula reads it (see [`crate::hot::as_bundle`]): other heads have nothing to go by.
+fn config_of<'a>(input: &FeedInput<'a>) -> Cow<'a, RankingConfig> {
+    let is_hot_list = matches!(input.rung, Rung::Hot | Rung::HotStale);
+    if is_hot_list && !input.config.blend.is_empty() {
+        return Cow::Owned(RankingConfig {
+            blend: Vec::new(),
+            ..input.config.clone()
+        });
+    }
+    Cow::Borrowed(input.config)
 }
 
 /// The cursor of the next page; `None` where this page took all there was.

@@ -27,7 +27,8 @@ pub fn hot_features(
 }
 
 /// Features that counters give, with their values; the conversion of a bundle's columns and
-/// of the overlay's jumps alike, so that a replaced counter has the bits of a rebuilt one.
+/// of the overlay's jumps alike. A bundle rounds them afterwards (`Bundle::quantise`), an overlay
+/// does not; edges and the origin merge the same two.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // features are f32 by contract
 pub fn counted_features(counters: &Counters) -> [(Feature, f32); 10] {

@@ -13,6 +13,7 @@
 //!   `tags` (arrays), `kind`, `language`, `region`; and features by the feature table's
 //!   names, beside them or in an object `features`: a number, `null` (missing), `"NaN"`,
 //!   `"Infinity"` or `"-Infinity"`. Any other field is an error.
+//!   `late` (ids) are refused when they are about to be placed: the next best takes their place.
 //!   Of the user and the moment, for features: `user_language`, `user_region`,
 //!   `utc_offset_minutes`, `session_tags` (array), `session_authors` (counts by author),
 //!   `user_vector` (`{scale, values}`).
@@ -24,6 +25,7 @@
 //!
 //! Output: a line `{"id","score","bits","score_rank","position"}` an item; `score` reads back
 //! to the same bits and is null where it is not finite, `bits` is `0x` and 16 hex digits.
+//! Where the model lacks a head that the configuration blends, every line says `fallback`.
 
 mod asked;
 mod candidates;
@@ -33,8 +35,8 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use edgewise_ranking::{
-    Candidates, Context, Model, Profile, Query, RankingConfig, SKETCH_DIMS, Selection, id_hash,
-    rank as rank_candidates,
+    Candidates, Context, Model, Profile, Query, RankingConfig, SKETCH_DIMS, Scoring, Selection,
+    id_hash, rank as rank_candidates,
 };
 use edgewise_wire::ids::check_id;
 use edgewise_wire::model::ModelSnapshot;
@@ -161,6 +163,11 @@ fn ranked(
     let removed_items = asked.hashes("exclude")?;
     let hidden_authors = asked.hashes("hidden_authors")?;
     let shown = asked.hashes("shown")?;
+    let late = asked.hashes("late")?;
+    let admits = |row: u32| {
+        let id = candidates.id_hashes.get(row as usize);
+        id.is_none_or(|id| late.binary_search(id).is_err())
+    };
     let is_shown = |hash: u64| shown.binary_search(&hash).is_ok();
     let recent_authors: Vec<u64> = asked
         .ids("recent_authors")?
@@ -200,7 +207,7 @@ fn ranked(
             session_tags: &asked.session_tags()?,
             vector: asked.user_vector()?,
         },
-        admits: None,
+        admits: (!late.is_empty()).then_some(&admits as &dyn Fn(u32) -> bool),
     };
     let now_ms = asked
         .now_ms()
@@ -214,6 +221,12 @@ fn ranked(
         lines.key_text("bits", &format!("0x{:016x}", item.score.to_bits()));
         lines.key_integer("score_rank", i64::from(item.score_rank));
         lines.key_integer("position", i64::from(item.position));
+        if let Scoring::Fallback { missing } = &ranking.scoring {
+            lines.key_text(
+                "fallback",
+                &format!("formula: the model has no head {missing}"),
+            );
+        }
         lines.close('}');
         lines.line();
     }

@@ -42,7 +42,7 @@ const FORMAT: Format = Format {
 
 impl ModelSnapshot {
     /// The snapshot's bytes: magic `EWM1`, the configurations as JSON (at most the 32 first),
-    /// the trees as columns.
+    /// the trees as columns. More than [`BLEND_HEADS_MAX`] heads do not decode.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let configs = self.configs.get(..CONFIGS_MAX).unwrap_or(&self.configs);
@@ -107,6 +107,7 @@ impl ModelSnapshot {
 mod tests {
     use proptest::prelude::*;
 
+    use edgewise_ranking::config::BLEND_HEADS_MAX;
     use edgewise_ranking::trees::Child;
 
     use super::*;
@@ -162,6 +163,20 @@ mod tests {
         assert_eq!(feature, "features is out of range");
         let base = bad(|ensemble| ensemble.base = f64::INFINITY);
         assert!(base.contains("base margin"), "{base}");
+    }
+
+    #[test]
+    fn too_many_heads_are_refused_and_not_cut() {
+        let head = samples::snapshot().heads.remove(0);
+        let snapshot = ModelSnapshot {
+            heads: alloc::vec![head; BLEND_HEADS_MAX + 1],
+            ..samples::snapshot()
+        };
+        let refused = ModelSnapshot::decode(&snapshot.encode());
+        assert!(
+            matches!(refused, Err(DecodeError::TooMany { what: "heads", .. })),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -47,15 +47,27 @@ const BLENDS: [&str; 4] = [
 pub(crate) fn random_case(random: &mut Random) -> (String, bool) {
     let profile = ["feed", "video"][random.below(2) as usize];
     let selection = ["none", "diverse"][random.below(2) as usize];
-    let now = 1_700_000_000_000 + random.below(100_000_000_000);
+    let now = match random.below(200) {
+        0 => 0,
+        1 => 9_000_000_000_000_000,
+        _ => 1_700_000_000_000 + random.below(100_000_000_000),
+    };
     let odd_case = random.one_in(3);
     let mut json = format!(
         r#"{{"query":{{"profile":"{profile}","selection":"{selection}","now_ms":{now},"seed":{},"position":{}"#,
         random.below(1 << 50),
         random.below(3) * 7,
     );
+    if random.one_in(6) {
+        json.push_str(r#","late":["i0","i3"]"#);
+    }
     context(random, &mut json);
-    let _ = write!(json, r#"}},"prior":{},"#, random.below(100) as f64 / 100.0);
+    let prior = match random.below(50) {
+        0 => "\"NaN\"".to_owned(),
+        1 => "-7".to_owned(),
+        _ => (random.below(100) as f64 / 100.0).to_string(),
+    };
+    let _ = write!(json, r#"}},"prior":{prior},"#);
     match random.below(4) {
         0 => {
             let _ = write!(json, r#""config":{},"#, CONFIGS[random.below(3) as usize]);
@@ -67,7 +79,7 @@ pub(crate) fn random_case(random: &mut Random) -> (String, bool) {
         _ => {}
     }
     if random.one_in(2) {
-        let as_of = now - random.below(100_000_000);
+        let as_of = now.saturating_sub(random.below(100_000_000));
         let _ = write!(json, r#""as_of_ms":{as_of},"sketch_scale":0.03,"#);
     }
     json.push_str(r#""candidates":["#);
@@ -128,7 +140,7 @@ fn facts(random: &mut Random, odd: bool, now: u64, is_odd: &mut bool) -> String 
     let created = match (odd, random.below(4)) {
         (true, 0) => now + 5_000_000,
         (true, 1) => now,
-        _ => now - random.below(400_000_000),
+        _ => now.saturating_sub(random.below(400_000_000)),
     };
     let mut facts = format!(
         r#""author":"a{}","created_at_ms":{created},"sources":["{}"],"kind":"{}","language":"{}","tags":["t{}","t{}"]"#,
@@ -206,7 +218,7 @@ fn ensemble(random: &mut Random) -> Ensemble {
         features: (0..WIDTH as u16).collect(),
         trees: (0..trees).map(|_| tree(random, leaves)).collect(),
         categories: vec![random.next() as u32, random.next() as u32],
-        base: f64::from(random.below(100) as f32 / 64.0),
+        base: f64::from(random.below(100) as f32 / 37.0),
         average: library == Library::LightGbm && random.one_in(5),
         link: [Link::Identity, Link::Logistic { scale: 1.5 }, Link::Exp][random.below(3) as usize],
     }
@@ -236,7 +248,8 @@ fn tree(random: &mut Random, leaves: u64) -> Tree {
             right: Child::Leaf(at + 1),
         });
     }
-    let leaf = |_| f64::from((random.below(2_000) as f32 - 1_000.0) / 512.0);
+    // Mantissas of every length: sums depend on their order and their type.
+    let leaf = |_| f64::from((random.next() >> 40) as f32 / 7e6 - 1.1);
     tree.leaves = (0..leaves).map(leaf).collect();
     tree
 }

@@ -72,6 +72,8 @@ macro_rules! integer {
 const HALF_LIFE_MAX_MINUTES: f64 = 525_600.0;
 const HOT_WEIGHT_MAX: f64 = 1_000.0;
 const ITEMS_MAX: u32 = 10_000;
+/// What a bundle carries.
+const MERGED_MAX: u32 = 2_000;
 const HOURS_MAX: u32 = 8_760;
 const DAYS_MAX: u32 = 365;
 
@@ -242,7 +244,7 @@ pub(super) const FIELDS: &[Field] = &[
         1_000_000,
         sources.explore_impressions
     ),
-    integer!(["sources", "merged_cap"], 1, ITEMS_MAX, sources.merged_cap),
+    integer!(["sources", "merged_cap"], 1, MERGED_MAX, sources.merged_cap),
     integer!(
         ["sources", "seen_window_days"],
         0,

@@ -6,6 +6,9 @@ use crate::candidates::Kind;
 /// Above every count that a catalogue reaches; more is a broken counter.
 const COUNT_MAX: f32 = 1e12;
 
+/// Scores of old bundles are of a time from which they have decayed by many half-lives.
+const HOT_MAX: f32 = 3e38;
+
 const EVERY_KIND: u8 = 0b1111;
 const VIDEO: u8 = 1 << Kind::Video as u8;
 
@@ -64,7 +67,7 @@ pub const TABLE: [FeatureSpec; WIDTH] = [
         "weighted events",
         0.0,
         0.0,
-        COUNT_MAX,
+        HOT_MAX,
         "hot score of the window 1h, decayed to now",
     ),
     row(
@@ -72,7 +75,7 @@ pub const TABLE: [FeatureSpec; WIDTH] = [
         "weighted events",
         0.0,
         0.0,
-        COUNT_MAX,
+        HOT_MAX,
         "hot score of the window 24h, decayed to now",
     ),
     row(
@@ -80,7 +83,7 @@ pub const TABLE: [FeatureSpec; WIDTH] = [
         "weighted events",
         0.0,
         0.0,
-        COUNT_MAX,
+        HOT_MAX,
         "hot score of the window 7d, decayed to now",
     ),
     row(

@@ -37,13 +37,13 @@ fn the_table_is_in_order_with_defaults_in_range() {
             spec.name
         );
     }
-    assert!(WIDTH >= 30);
+    const { assert!(WIDTH >= 30) };
 }
 
 #[test]
 fn schema_hash_is_pinned() {
     // A change here makes every stored bundle and model unreadable: on purpose only.
-    expect!["0xebda64ec15659c05"].assert_eq(&format!("{:#018x}", schema_hash()));
+    expect!["0xd38c2710b788b7ef"].assert_eq(&format!("{:#018x}", schema_hash()));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn what_is_absent_is_missing_or_its_default() {
 
 #[test]
 fn bad_values_take_the_default_and_are_counted_and_kinds_keep_to_theirs() {
-    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e13, 1e13] {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e13, f32::MAX] {
         for feature in Feature::ALL {
             let mut row = NewCandidate::default();
             row.features[feature as usize] = Some(bad);

@@ -7,7 +7,7 @@ pub const TREES_MAX: usize = 10_000;
 /// Most leaves of a tree.
 pub const LEAVES_MAX: usize = 1_024;
 /// Most leaves of all trees together.
-pub const LEAVES_TOTAL_MAX: usize = 1 << 20;
+pub const LEAVES_TOTAL_MAX: usize = 1 << 18;
 /// Most distinct features an ensemble reads.
 pub const FEATURES_MAX: usize = 4_096;
 /// Most words of all category sets together.

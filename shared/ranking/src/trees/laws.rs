@@ -200,6 +200,25 @@ fn lightgbm_sums_in_f64_and_xgboost_in_f32() {
 }
 
 #[test]
+fn xgboosts_leaves_are_f32_in_every_layout() {
+    let stump = |leaf| Tree {
+        nodes: vec![],
+        leaves: vec![leaf],
+    };
+    // Half a step above 1 rounds to 1; a little more, which no f32 says, would not.
+    let half = f64::from(f32::EPSILON) / 2.0;
+    let ensemble = Ensemble {
+        library: Library::XgBoost,
+        trees: [1.0, half * (1.0 + 1e-8)].map(stump).to_vec(),
+        ..Ensemble::default()
+    };
+    for layout in LAYOUTS.into_iter().chain([Layout::Naive]) {
+        let sums = bits(&ensemble, layout, &Matrix::new(1, &[]));
+        assert_eq!(sums, [1.0_f64.to_bits()], "{layout:?}");
+    }
+}
+
+#[test]
 fn a_link_turns_sums_into_predictions() {
     let logistic = Link::Logistic { scale: 2.0 };
     assert_eq!(Link::Identity.apply(-3.5), -3.5);

@@ -20,7 +20,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::ensemble::{Child, Ensemble, Test, Tree};
+use super::ensemble::{Child, Ensemble, Library, Test, Tree};
 
 /// Leaves of a word.
 const BITS: usize = 8;
@@ -84,7 +84,7 @@ impl Quick {
             if builder.tests_with(tree) > TESTS {
                 chunks.push(core::mem::take(&mut builder).finish());
             }
-            builder.push(tree);
+            builder.push(tree, ensemble.library);
         }
         chunks.push(builder.finish());
         Self { chunks }
@@ -198,9 +198,15 @@ impl Builder {
         self.tests.len() + tree.nodes.iter().filter(new).count()
     }
 
-    fn push(&mut self, tree: &Tree) {
+    fn push(&mut self, tree: &Tree, library: Library) {
         let first = self.chunk.leaves.len();
-        let Numbering { leaves, left } = Numbering::new(tree);
+        let Numbering { mut leaves, left } = Numbering::new(tree);
+        if library == Library::XgBoost {
+            // What is summed is an f32, whatever the ensemble says.
+            for leaf in &mut leaves {
+                *leaf = f64::from(*leaf as f32);
+            }
+        }
         for (node, left) in tree.nodes.iter().zip(left) {
             let (_, clears) = self
                 .tests

@@ -185,6 +185,6 @@ fn limits_hold() {
     ensemble.trees = vec![ensemble.trees[0].clone(); LEAVES_TOTAL_MAX / LEAVES_MAX + 1];
     refused(
         &ensemble,
-        "leaves of all trees: 1049600 are more than 1048576",
+        "leaves of all trees: 263168 are more than 262144",
     );
 }

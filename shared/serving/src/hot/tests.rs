@@ -2,6 +2,7 @@ use alloc::format;
 use alloc::string::ToString as _;
 
 use edgewise_ranking::Model;
+use edgewise_ranking::config::{BlendHead, Normalise, VECTORS};
 use edgewise_wire::lists::HotListItem;
 use edgewise_wire::params::FeedParams;
 use edgewise_wire::session::Session;
@@ -140,10 +141,28 @@ fn ties_ascend_by_id() {
 
 #[test]
 fn a_feed_of_the_hot_rung_keeps_the_lists_order() {
+    keeps_the_lists_order(&RankingConfig::default());
+}
+
+#[test]
+fn a_blend_does_not_order_the_hot_rung() {
+    // All rows the same: nobody has a vector.
+    let head = BlendHead {
+        name: VECTORS.into(),
+        weights: [1.0; 4],
+        normalise: Normalise::Prediction,
+    };
+    keeps_the_lists_order(&RankingConfig {
+        blend: Vec::from([head]),
+        ..RankingConfig::default()
+    });
+}
+
+#[track_caller]
+fn keeps_the_lists_order(config: &RankingConfig) {
     let list = list(&[4.0, 9.0, 1.0, 0.5]);
     let overlay = overlay(Vec::from([touched("h2", 30.0), touched("new", 5.0)]));
-    let config = RankingConfig::default();
-    let mut prepared = Prepared::new(as_bundle(&list, Some(&overlay), &config, NOW_MS));
+    let mut prepared = Prepared::new(as_bundle(&list, Some(&overlay), config, NOW_MS));
     let input = FeedInput {
         params: &FeedParams::parse("selection=none").unwrap(),
         user: None,
@@ -151,7 +170,7 @@ fn a_feed_of_the_hot_rung_keeps_the_lists_order() {
         session_status: SessionStatus::New,
         cursor: None,
         overlay: Some(&overlay),
-        config: &config,
+        config,
         model: &Model::formula("linear-1"),
         keys: &keys(),
         wall_ms: NOW_MS,

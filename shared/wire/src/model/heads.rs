@@ -29,7 +29,7 @@ const ZERO_LEFT: u64 = 1 << 3;
 const CODE_MAX: u64 = 15;
 
 pub(super) fn write(heads: &[Head], out: &mut Writer) {
-    let heads = heads.get(..BLEND_HEADS_MAX).unwrap_or(heads);
+    // Not cut: a model with a head less would rank otherwise, so decoding refuses too many.
     out.len(heads.len());
     for head in heads {
         out.text(&head.name);
