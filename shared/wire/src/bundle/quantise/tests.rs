@@ -69,7 +69,7 @@ fn bad_values_stay_to_the_bit() {
         assert!(rounded.is_some_and(|rounded| rounded <= max && rounded > max * 0.9));
     }
     let grid = Grid { bits: 1, step: 0 };
-    assert_eq!(grid.round(Feature::Hot7d, 1e12), 1e12);
+    assert_eq!(grid.round(Feature::Impressions, 1e12), 1e12);
 }
 
 /// How far the formula of a well-formed row may be off, as the module says.
