@@ -3,8 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use edgewise_wire::json;
 use edgewise_wire::keys::Keys;
-use serde::Deserialize;
 use serde_json::Value;
 
 /// Why a configuration was refused; the sentence goes to the operator.
@@ -16,7 +16,7 @@ pub enum ConfigError {
     /// Token keys that cannot be used.
     #[error("token keys are not usable: {0}")]
     Keys(String),
-    /// A number outside its range.
+    /// A field of another type, or a number outside its range.
     #[error("{field} must be {allowed}")]
     Range {
         /// Which field.
@@ -53,104 +53,99 @@ pub struct Config {
     pub build: String,
 }
 
-/// The JSON as the host writes it.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Raw {
-    keys: String,
-    plain_user: Switch,
-    offline: bool,
-    origin_budget_ms: u32,
-    origin_first_budget_ms: u32,
-    origin_cold_budget_ms: u32,
-    refresh_timeout_ms: u32,
-    rate_per_s: u32,
-    rate_burst: u32,
-    cors_origins: Vec<String>,
-    build: String,
-}
-
-/// `true`/`false`, or `"allow"`/`"deny"` as in `EDGEWISE_PLAIN_USER`.
-#[derive(Deserialize)]
-#[serde(try_from = "Value")]
-enum Switch {
-    Bool(bool),
-    Word(String),
-}
-
-impl TryFrom<Value> for Switch {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, Self::Error> {
-        match value {
-            Value::Bool(on) => Ok(Self::Bool(on)),
-            Value::String(word) => Ok(Self::Word(word)),
-            _ => Err("a switch is true, false, \"allow\" or \"deny\""),
-        }
-    }
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self {
-            keys: String::new(),
-            plain_user: Switch::Bool(false),
-            offline: true,
-            origin_budget_ms: 80,
-            origin_first_budget_ms: 250,
-            origin_cold_budget_ms: 2_000,
-            refresh_timeout_ms: 2_000,
-            rate_per_s: 0,
-            rate_burst: 50,
-            cors_origins: alloc::vec!["*".to_string()],
-            build: String::new(),
-        }
-    }
-}
-
 impl Config {
     /// Reads the JSON of `edge_init`; every field but `keys` has a default.
     ///
     /// # Errors
     /// Names what is unreadable or out of range.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        let raw: Raw = serde_json::from_slice(json).map_err(ConfigError::Json)?;
-        let keys = Keys::parse(&raw.keys).map_err(|error| ConfigError::Keys(error.to_string()))?;
-        let budgets = [
-            ("origin_budget_ms", raw.origin_budget_ms),
-            ("origin_first_budget_ms", raw.origin_first_budget_ms),
-            ("origin_cold_budget_ms", raw.origin_cold_budget_ms),
-            ("refresh_timeout_ms", raw.refresh_timeout_ms),
-        ];
-        for (field, value) in budgets {
-            if !(1..=30_000).contains(&value) {
-                return Err(ConfigError::Range {
-                    field,
-                    allowed: "1..=30000",
-                });
-            }
+        let given = Given(json::value(json).map_err(ConfigError::Json)?);
+        if !given.0.is_object() {
+            return Err(range("the configuration", "an object"));
         }
-        if raw.cors_origins.len() > 64 {
-            return Err(ConfigError::Range {
-                field: "cors_origins",
-                allowed: "at most 64 origins",
-            });
+        let keys = given.text("keys")?.unwrap_or_default();
+        let keys = Keys::parse(keys).map_err(|error| ConfigError::Keys(error.to_string()))?;
+        let plain_user = given.switch("plain_user", false)?;
+        let offline = given.switch("offline", true)?;
+        let cors_origins = given.texts("cors_origins")?;
+        let cors_origins = cors_origins.unwrap_or_else(|| alloc::vec!["*".to_string()]);
+        if cors_origins.len() > 64 {
+            return Err(range("cors_origins", "at most 64 origins"));
         }
         Ok(Self {
             keys,
-            offline: raw.offline,
-            plain_user: match raw.plain_user {
-                Switch::Bool(on) => on,
-                Switch::Word(word) => word == "allow",
-            },
-            origin_budget_ms: raw.origin_budget_ms,
-            origin_first_budget_ms: raw.origin_first_budget_ms,
-            origin_cold_budget_ms: raw.origin_cold_budget_ms,
-            refresh_timeout_ms: raw.refresh_timeout_ms,
-            rate_per_s: raw.rate_per_s,
-            rate_burst: raw.rate_burst,
-            cors_origins: raw.cors_origins,
-            build: raw.build,
+            plain_user,
+            offline,
+            origin_budget_ms: given.budget_ms("origin_budget_ms", 80)?,
+            origin_first_budget_ms: given.budget_ms("origin_first_budget_ms", 250)?,
+            origin_cold_budget_ms: given.budget_ms("origin_cold_budget_ms", 2_000)?,
+            refresh_timeout_ms: given.budget_ms("refresh_timeout_ms", 2_000)?,
+            rate_per_s: given.whole("rate_per_s", 0)?,
+            rate_burst: given.whole("rate_burst", 50)?,
+            cors_origins,
+            build: given.text("build")?.unwrap_or_default().to_string(),
         })
     }
+}
+
+/// The JSON as the host writes it.
+struct Given(Value);
+
+impl Given {
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field)
+    }
+
+    fn text(&self, field: &'static str) -> Result<Option<&str>, ConfigError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => value
+                .as_str()
+                .map(Some)
+                .ok_or_else(|| range(field, "a text")),
+        }
+    }
+
+    fn switch(&self, field: &'static str, default: bool) -> Result<bool, ConfigError> {
+        match self.get(field) {
+            None => Ok(default),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(Value::String(word)) => Ok(word == "allow"),
+            Some(_) => Err(range(field, "true, false, \"allow\" or \"deny\"")),
+        }
+    }
+
+    fn whole(&self, field: &'static str, default: u32) -> Result<u32, ConfigError> {
+        let Some(value) = self.get(field) else {
+            return Ok(default);
+        };
+        let whole = value.as_u64().and_then(|whole| u32::try_from(whole).ok());
+        whole.ok_or_else(|| range(field, "a whole number below 2^32"))
+    }
+
+    fn budget_ms(&self, field: &'static str, default_ms: u32) -> Result<u32, ConfigError> {
+        let budget_ms = self.whole(field, default_ms)?;
+        if (1..=30_000).contains(&budget_ms) {
+            Ok(budget_ms)
+        } else {
+            Err(range(field, "1..=30000"))
+        }
+    }
+
+    fn texts(&self, field: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
+        let Some(value) = self.get(field) else {
+            return Ok(None);
+        };
+        let text = |value: &Value| value.as_str().map(String::from);
+        let texts = value
+            .as_array()
+            .and_then(|values| values.iter().map(text).collect());
+        texts
+            .map(Some)
+            .ok_or_else(|| range(field, "an array of texts"))
+    }
+}
+
+fn range(field: &'static str, allowed: &'static str) -> ConfigError {
+    ConfigError::Range { field, allowed }
 }

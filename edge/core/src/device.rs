@@ -218,7 +218,7 @@ fn rung_at(pack: &Pack<'_>, wall_ms: i64) -> Rung {
 
 impl Asked {
     fn read(json: &[u8]) -> Result<Self, DeviceError> {
-        let json: Value = serde_json::from_slice(json).map_err(DeviceError::Json)?;
+        let json = edgewise_wire::json::value(json).map_err(DeviceError::Json)?;
         let bad = |field, expected| DeviceError::Field { field, expected };
         let given = |name| json.get(name).filter(|value| !value.is_null());
         let query = match given("query") {

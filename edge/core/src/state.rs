@@ -211,7 +211,7 @@ impl State {
             }
             match items.get(id) {
                 Some(item) => {
-                    let item = item.get().as_bytes().to_vec();
+                    let item = item.as_bytes().to_vec();
                     let bytes = item.len();
                     self.memory
                         .insert(&key, Value::Json(item), bytes, stored_at_ms);

@@ -1,14 +1,13 @@
 //! `/api/v1/items` from stored item objects.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use edgewise_wire::json::{self, Fields};
 use edgewise_wire::overlay::Overlay;
-use serde_json::value::RawValue;
 
 use crate::json::Json;
-use crate::stored::{StoredError, is_dead, parse};
+use crate::stored::{StoredError, is_dead};
 
 /// Splits the origin's map `{id: item object or null}` into item objects, to be stored one
 /// by one. An id that the catalogue does not know is absent or null: it is left out.
@@ -16,9 +15,9 @@ use crate::stored::{StoredError, is_dead, parse};
 /// # Errors
 ///
 /// The stored body is not of that shape.
-pub fn split(stored: &[u8]) -> Result<BTreeMap<String, &RawValue>, StoredError> {
-    let mut map: BTreeMap<String, &RawValue> = parse("items", stored)?;
-    map.retain(|_, item| item.get() != "null");
+pub fn split(stored: &[u8]) -> Result<Fields<'_>, StoredError> {
+    let mut map = json::fields(stored).map_err(StoredError::of("items"))?;
+    map.retain(|_, item| *item != "null");
     Ok(map)
 }
 
@@ -33,23 +32,23 @@ pub fn answer<'a>(
     find: impl Fn(&str) -> Option<&'a [u8]>,
     overlay: Option<&Overlay>,
 ) -> Result<Vec<u8>, StoredError> {
-    let mut json = Json::with_capacity(64 + ids.len() * 400);
-    json.open('{');
-    json.key("items");
-    json.open('[');
+    let mut body = Json::with_capacity(64 + ids.len() * 400);
+    body.open('{');
+    body.key("items");
+    body.open('[');
     for (at, id) in ids.iter().enumerate() {
         let answered = ids.iter().take(at).any(|before| before == id);
         if answered || is_dead(overlay, id) {
             continue;
         }
         if let Some(item) = find(id) {
-            let item: &RawValue = parse("item", item)?;
-            json.raw(item.get());
+            let item = json::raw(item).map_err(StoredError::of("item"))?;
+            body.raw(item);
         }
     }
-    json.close(']');
-    json.close('}');
-    Ok(json.finish().into_bytes())
+    body.close(']');
+    body.close('}');
+    Ok(body.finish().into_bytes())
 }
 
 #[cfg(test)]
@@ -68,7 +67,7 @@ mod tests {
         let ids = ["b", "x", "c", "a", "b", "d"].map(|id| id.to_string());
         let mut dead = overlay(Vec::new());
         dead.tombstones = tombstones(&["d"]);
-        let find = |id: &str| items.get(id).map(|item| item.get().as_bytes());
+        let find = |id: &str| items.get(id).map(|item| item.as_bytes());
         let body = answer(&ids, find, Some(&dead)).unwrap();
         assert_eq!(body, br#"{"items":[{"id":"b"},{"id":"a","title":"A"}]}"#);
     }

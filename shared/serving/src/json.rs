@@ -88,7 +88,8 @@ impl Json {
     pub(crate) fn float(&mut self, value: f64) {
         self.separate();
         if value.is_finite() {
-            let _ = write!(self.out, "{value:?}");
+            // Not `core::fmt`: that would put a second printer into edge.wasm, and a slower one.
+            self.out.push_str(zmij::Buffer::new().format_finite(value));
         } else {
             self.out.push_str("null");
         }

@@ -39,6 +39,7 @@ use edgewise_ranking::{
     id_hash, rank as rank_candidates,
 };
 use edgewise_wire::ids::check_id;
+use edgewise_wire::json;
 use edgewise_wire::model::ModelSnapshot;
 use serde_json::Value;
 
@@ -107,7 +108,7 @@ type Result<T> = core::result::Result<T, RankInputError>;
 ///
 /// Names what is wrong with the input, by field and index.
 pub fn rank(input: &[u8]) -> Result<String> {
-    let input: Value = serde_json::from_slice(input)?;
+    let input = json::value(input)?;
     let input = input
         .as_object()
         .ok_or_else(|| field("the input", "an object"))?;
@@ -124,7 +125,7 @@ pub fn rank(input: &[u8]) -> Result<String> {
     };
     let config = match input.get("config") {
         None | Some(Value::Null) => snapshot.configs.into_iter().next().unwrap_or_default(),
-        Some(config) => RankingConfig::from_json(&config.to_string())
+        Some(config) => RankingConfig::from_value(config)
             .map_err(|error| RankInputError::Config(error.to_string()))?,
     };
     let prior = input.get("prior").filter(|prior| !prior.is_null());

@@ -1,35 +1,48 @@
 //! `/api/v1/similar/{item}` from the origin's stored list.
 
-use alloc::borrow::Cow;
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use edgewise_wire::json::{self, Fields};
 use edgewise_wire::overlay::Overlay;
 use edgewise_wire::params::SimilarParams;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use crate::json::Json;
-use crate::stored::{StoredError, is_dead, parse};
+use crate::stored::{StoredError, is_dead};
 
-#[derive(Deserialize)]
-struct Stored<'a> {
-    #[serde(borrow)]
-    item: Cow<'a, str>,
-    #[serde(borrow)]
-    items: Vec<Neighbour<'a>>,
-}
+const WHAT: &str = "similar items";
 
 /// Score and reasons pass through as the origin wrote them.
-#[derive(Deserialize)]
 struct Neighbour<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    score: &'a RawValue,
-    #[serde(borrow)]
-    reasons: &'a RawValue,
-    #[serde(borrow, default)]
-    tags: Vec<Cow<'a, str>>,
+    id: String,
+    score: &'a str,
+    reasons: &'a str,
+    tags: Vec<Value>,
+}
+
+impl<'a> Neighbour<'a> {
+    fn read(stored: &'a str) -> Result<Self, StoredError> {
+        let fields = json::fields(stored.as_bytes()).map_err(StoredError::of(WHAT))?;
+        let tags = match fields.get("tags") {
+            None => Vec::new(),
+            Some(tags) => match json::value(tags.as_bytes()) {
+                Ok(Value::Array(tags)) => tags,
+                _ => return Err(StoredError::field(WHAT, "tags")),
+            },
+        };
+        Ok(Self {
+            id: json::text(field(&fields, "id")?).ok_or_else(|| StoredError::field(WHAT, "id"))?,
+            score: field(&fields, "score")?,
+            reasons: field(&fields, "reasons")?,
+            tags,
+        })
+    }
+}
+
+fn field<'a>(fields: &Fields<'a>, name: &'static str) -> Result<&'a str, StoredError> {
+    let field = fields.get(name).copied();
+    field.ok_or_else(|| StoredError::field(WHAT, name))
 }
 
 /// From the stored `{item, items:[{id, score, reasons, tags}]}`, nearest first, to the
@@ -44,35 +57,40 @@ pub fn answer(
     params: &SimilarParams,
     overlay: Option<&Overlay>,
 ) -> Result<Vec<u8>, StoredError> {
-    let stored: Stored<'_> = parse("similar items", stored)?;
-    let mut json = Json::with_capacity(1_024);
-    json.open('{');
-    json.key_text("item", &stored.item);
-    json.key("items");
-    json.open('[');
+    let stored = json::fields(stored).map_err(StoredError::of(WHAT))?;
+    let item =
+        json::text(field(&stored, "item")?).ok_or_else(|| StoredError::field(WHAT, "item"))?;
+    let items = json::list(field(&stored, "items")?.as_bytes());
+    let items = items.map_err(StoredError::of(WHAT))?;
+    let items = items.into_iter().map(Neighbour::read);
+    let items = items.collect::<Result<Vec<_>, _>>()?;
+    let mut body = Json::with_capacity(1_024);
+    body.open('{');
+    body.key_text("item", &item);
+    body.key("items");
+    body.open('[');
     let wanted = |near: &&Neighbour<'_>| {
         params
             .tag
             .as_ref()
-            .is_none_or(|tag| near.tags.iter().any(|known| known == tag))
+            .is_none_or(|tag| near.tags.iter().any(|known| known.as_str() == Some(tag)))
     };
-    let alive = stored
-        .items
+    let alive = items
         .iter()
         .filter(wanted)
         .filter(|near| !is_dead(overlay, &near.id));
     for near in alive.take(params.limit as usize) {
-        json.open('{');
-        json.key_text("id", &near.id);
-        json.key("score");
-        json.raw(near.score.get());
-        json.key("reasons");
-        json.raw(near.reasons.get());
-        json.close('}');
+        body.open('{');
+        body.key_text("id", &near.id);
+        body.key("score");
+        body.raw(near.score);
+        body.key("reasons");
+        body.raw(near.reasons);
+        body.close('}');
     }
-    json.close(']');
-    json.close('}');
-    Ok(json.finish().into_bytes())
+    body.close(']');
+    body.close('}');
+    Ok(body.finish().into_bytes())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use alloc::string::{String, ToString as _};
 
 use edgewise_ranking::id_hash;
 use edgewise_wire::overlay::Overlay;
-use serde::Deserialize;
 
 /// A stored body that is not what it should be. Nothing of it reaches a client.
 #[derive(Debug, thiserror::Error)]
@@ -16,14 +15,21 @@ pub struct StoredError {
     pub detail: String,
 }
 
-pub(crate) fn parse<'a, T: Deserialize<'a>>(
-    what: &'static str,
-    stored: &'a [u8],
-) -> Result<T, StoredError> {
-    serde_json::from_slice(stored).map_err(|error| StoredError {
-        what,
-        detail: error.to_string(),
-    })
+impl StoredError {
+    pub(crate) fn of(what: &'static str) -> impl Fn(serde_json::Error) -> Self {
+        move |error| Self {
+            what,
+            detail: error.to_string(),
+        }
+    }
+
+    /// `name` is absent, or is not what it should be.
+    pub(crate) fn field(what: &'static str, name: &'static str) -> Self {
+        Self {
+            what,
+            detail: alloc::format!("no usable field {name}"),
+        }
+    }
 }
 
 /// Whether the overlay says that the item with this id was deleted.

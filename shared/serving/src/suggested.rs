@@ -2,18 +2,11 @@
 
 use alloc::vec::Vec;
 
+use edgewise_wire::json::{fields, list};
 use edgewise_wire::params::SuggestedParams;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::json::Json;
-use crate::stored::{StoredError, parse};
-
-#[derive(Deserialize)]
-struct Stored<'a> {
-    #[serde(borrow)]
-    items: Vec<&'a RawValue>,
-}
+use crate::stored::StoredError;
 
 /// From the stored `{items:[{user, score, common}]}`, best first, to its first `limit`.
 ///
@@ -21,13 +14,18 @@ struct Stored<'a> {
 ///
 /// The stored body is not of that shape.
 pub fn answer(stored: &[u8], params: &SuggestedParams) -> Result<Vec<u8>, StoredError> {
-    let stored: Stored<'_> = parse("suggested users", stored)?;
+    const WHAT: &str = "suggested users";
+    let stored = fields(stored).map_err(StoredError::of(WHAT))?;
+    let users = stored
+        .get("items")
+        .ok_or_else(|| StoredError::field(WHAT, "items"))?;
+    let users = list(users.as_bytes()).map_err(StoredError::of(WHAT))?;
     let mut json = Json::with_capacity(1_024);
     json.open('{');
     json.key("items");
     json.open('[');
-    for user in stored.items.iter().take(params.limit as usize) {
-        json.raw(user.get());
+    for user in users.iter().take(params.limit as usize) {
+        json.raw(user);
     }
     json.close(']');
     json.close('}');

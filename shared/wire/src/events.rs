@@ -1,13 +1,11 @@
 //! Bodies of `POST /api/v1/events`: the valid events count, the others are named.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::value::RawValue;
-
 use crate::api::{Event, Rejection};
+use crate::json;
 use crate::limits::{EVENTS_BYTES_MAX, EVENTS_MAX};
 use crate::problem::Problem;
 
@@ -52,7 +50,7 @@ pub fn parse(
         ..EventBatch::default()
     };
     for (index, entry) in (0..).zip(entries) {
-        match check::event(entry.get(), domain_now_ms) {
+        match check::event(entry, domain_now_ms) {
             Ok(event) => batch.events.push((index, event)),
             Err(reason) => batch.rejected.push(Rejection { index, reason }),
         }
@@ -81,21 +79,22 @@ pub(crate) fn raw_list<'a>(
     field: &'static str,
     max: usize,
     range: &'static str,
-) -> Result<Vec<&'a RawValue>, Problem> {
+) -> Result<Vec<&'a str>, Problem> {
     let shape = || format!("{{\"{field}\": [...]}}, an array or a single entry");
     let text = core::str::from_utf8(body)
         .map_err(|_| Problem::body("body", "the body is not UTF-8", "JSON"))?;
     if text.trim_ascii().is_empty() {
         return Err(Problem::body("body", "the body is empty", shape()));
     }
-    let whole: &RawValue = serde_json::from_str(text)
+    let whole = json::raw(text.as_bytes())
         .map_err(|error| Problem::body("body", json_problem(&error), "JSON"))?;
-    let entries = match whole.get().as_bytes().first() {
-        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(whole.get()),
+    let entries = match whole.as_bytes().first() {
+        Some(b'[') => json::list(whole.as_bytes()),
         Some(b'{') => {
-            let fields = fields(whole)?;
+            let fields = json::fields(whole.as_bytes())
+                .map_err(|error| Problem::body("body", json_problem(&error), "JSON"))?;
             match fields.get(field) {
-                Some(list) if list.get().starts_with('[') => serde_json::from_str(list.get()),
+                Some(list) if list.starts_with('[') => json::list(list.as_bytes()),
                 Some(_) => {
                     let detail = format!("{field} is not an array");
                     return Err(Problem::body(field, detail, format!("{range} entries")));
@@ -129,16 +128,10 @@ pub(crate) fn json_problem(error: &serde_json::Error) -> String {
     format!("invalid JSON: {error}")
 }
 
-fn fields(object: &RawValue) -> Result<BTreeMap<String, &RawValue>, Problem> {
-    serde_json::from_str(object.get())
-        .map_err(|error| Problem::body("body", json_problem(&error), "JSON"))
-}
-
 /// The body's session where it has a usable one: a bad one is ignored, like any bad session.
 fn session_of(body: &[u8]) -> Option<String> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
-    let session: String = serde_json::from_str(fields.get("session")?.get()).ok()?;
-    (!session.is_empty()).then(|| session.to_string())
+    let session = json::text(json::fields(body).ok()?.get("session")?)?;
+    (!session.is_empty()).then_some(session)
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ pub fn parse(body: &[u8]) -> Result<ItemBatch, Problem> {
     let entries = raw_list(body, "items", ITEMS_MAX, "1..500")?;
     let mut batch = ItemBatch::default();
     for (index, entry) in (0..).zip(entries) {
-        let item = serde_json::from_str::<Item>(entry.get())
+        let item = serde_json::from_str::<Item>(entry)
             .map_err(|error| json_problem(&error))
             .and_then(|item| {
                 check(&item)

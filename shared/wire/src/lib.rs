@@ -21,6 +21,7 @@ pub mod ids;
 pub mod import;
 pub mod internal;
 pub mod items;
+pub mod json;
 pub mod jwt;
 pub mod keys;
 pub mod limits;

@@ -9,12 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(doc)]
 use edgewise_ranking::config::BLEND_HEADS_MAX;
+use edgewise_ranking::config::ConfigError;
 use edgewise_ranking::feature::schema_hash;
 use edgewise_ranking::{Head, RankingConfig};
 
 use crate::codec::frame::Format;
 use crate::codec::{Reader, Writer};
 use crate::decode::DecodeError;
+use crate::json;
 use crate::limits::{
     CONFIG_BYTES_MAX, CONFIGS_MAX, MODEL_VERSION_BYTES_MAX, SNAPSHOT_BYTES_MAX,
     SNAPSHOT_RAW_BYTES_MAX,
@@ -89,7 +91,7 @@ impl ModelSnapshot {
         let mut configs = Vec::with_capacity(len);
         for _ in 0..len {
             let json = input.text("configuration", CONFIG_BYTES_MAX)?;
-            let config = RankingConfig::from_json(&json);
+            let config = config_of(&json);
             configs.push(config.map_err(|error| DecodeError::Config(error.to_string()))?);
         }
         let heads = heads::read(&mut input)?;
@@ -101,6 +103,12 @@ impl ModelSnapshot {
             heads,
         })
     }
+}
+
+/// As [`RankingConfig::from_json`], through the one parser of edge.wasm.
+fn config_of(json: &str) -> Result<RankingConfig, ConfigError> {
+    let value = json::value(json.as_bytes());
+    RankingConfig::from_value(&value.map_err(|error| ConfigError::Json(error.to_string()))?)
 }
 
 #[cfg(test)]

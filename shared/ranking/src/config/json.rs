@@ -69,8 +69,8 @@ impl RankingConfig {
     /// Names the first field that is unknown, of the wrong type or out of range, and
     /// what is allowed there.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let value =
-            serde_json::from_str(text).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let value = serde_json::from_slice(text.as_bytes())
+            .map_err(|error| ConfigError::Json(error.to_string()))?;
         Self::from_value(&value)
     }
 
@@ -113,7 +113,11 @@ impl RankingConfig {
         Ok(())
     }
 
-    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+    /// [`RankingConfig::from_json`] of JSON that was read already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let Value::Object(root) = value else {
             return Err(ConfigError::invalid(
@@ -350,7 +354,7 @@ pub(super) fn check(path: &str, range: Range, value: f64) -> Result<(), ConfigEr
     if range.allows(value) {
         return Ok(());
     }
-    Err(ConfigError::invalid(path, describe(range), value))
+    Err(ConfigError::invalid(path, describe(range), decimal(value)))
 }
 
 fn describe(range: Range) -> String {
@@ -359,7 +363,19 @@ fn describe(range: Range) -> String {
     } else {
         "a number"
     };
-    format!("{what} from {} to {}", range.min, range.max)
+    format!(
+        "{what} from {} to {}",
+        decimal(range.min),
+        decimal(range.max)
+    )
+}
+
+/// A number as people write it; not by `core::fmt`, whose printer of floats would add 20 KB
+/// to edge.wasm beside the one of serde_json.
+fn decimal(value: f64) -> String {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format(value);
+    text.strip_suffix(".0").unwrap_or(text).into()
 }
 
 pub(super) fn number(value: f64, range: Range) -> Value {

@@ -31,7 +31,8 @@ pub fn event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
 ///
 /// The reason for people: names the field and what it may be.
 pub fn delivered_event(json: &str, domain_now_ms: i64) -> Result<Event, String> {
-    let value: Value = serde_json::from_str(json).map_err(|error| super::json_problem(&error))?;
+    let value = crate::json::value(json.as_bytes());
+    let value = value.map_err(|error| super::json_problem(&error))?;
     let Value::Object(fields) = value else {
         return Err(String::from("the event is not an object"));
     };
