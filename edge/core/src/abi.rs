@@ -184,6 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn packs_are_handed_out_only_where_the_operator_agrees() {
+        let status = |config: &str| {
+            let mut isolate = Isolate::new();
+            assert_eq!(call(&mut isolate, config.as_bytes(), Isolate::init), b"");
+            let frame = start_frame("GET", "/api/v1/feed/offline", b"");
+            read(&call(&mut isolate, &frame, Isolate::start)).0["answer"]["status"].clone()
+        };
+        let config = core::str::from_utf8(CONFIG).expect("text");
+        assert_eq!(status(&config.replace('}', r#","offline":false}"#)), 404);
+        assert_eq!(status(&config.replace('}', r#","offline":"deny"}"#)), 404);
+        assert_ne!(status(config), 404, "it waits for candidates");
+    }
+
+    #[test]
     fn frames_go_in_and_out() {
         let mut isolate = ready();
         let output = call(
