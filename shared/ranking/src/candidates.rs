@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::feature::Feature;
 use crate::id::id_hash;
 use crate::sketch::{SKETCH_DIMS, Sketches};
+use crate::sort::sort;
 
 /// Which sources named a candidate: a bit set over F1 to F5.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -270,7 +271,7 @@ impl Candidates {
         self.region.push(indices.region);
         let mut tags = indices.tags;
         tags.retain(|&tag| tag != NO_LABEL);
-        tags.sort_unstable();
+        sort(&mut tags);
         tags.dedup();
         self.tags.extend_from_slice(&tags);
         self.tag_ends

@@ -33,6 +33,7 @@ pub mod score;
 mod select;
 mod simd;
 pub mod sketch;
+pub mod sort;
 mod terms;
 pub mod trees;
 pub mod vectors;

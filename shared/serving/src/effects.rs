@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use edgewise_ranking::sort::{sort, sort_by};
 use edgewise_ranking::{Candidates, Feature, Sources};
 use edgewise_wire::api::EventType;
 use edgewise_wire::bundle::Bundle;
@@ -51,8 +52,8 @@ impl Recent {
             tags.extend_from_slice(&entry.tags);
         }
         let mut authors = effects.boosts;
-        authors.sort_unstable_by_key(|&(author, _)| author);
-        tags.sort_unstable();
+        sort_by(&mut authors, |(a, _), (b, _)| a < b);
+        sort(&mut tags);
         tags.dedup();
         Self { authors, tags }
     }
@@ -98,7 +99,7 @@ impl Effects {
             ..
         } = &mut effects;
         for hashes in [hidden_items, hidden_authors, follows, unfollows] {
-            hashes.sort_unstable();
+            sort(hashes);
             hashes.dedup();
         }
         effects

@@ -244,8 +244,10 @@ fn union(hashes: &mut Cow<'_, [u64]>, more: impl Iterator<Item = u64>) {
     let mut more = more.peekable();
     if more.peek().is_some() {
         let hashes = hashes.to_mut();
-        hashes.extend(more);
-        hashes.sort_unstable();
+        for hash in more {
+            let at = hashes.partition_point(|&known| known < hash);
+            hashes.insert(at, hash);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_ranking::hot::hot_key;
+use edgewise_ranking::sort::{sort, sort_by};
 use edgewise_ranking::{Feature, HotSum, HotWindow, Merger, NewCandidate, RankingConfig, Sources};
 use edgewise_wire::api::Rung;
 use edgewise_wire::bundle::Bundle;
@@ -116,7 +117,7 @@ fn entries<'a>(
 ) -> Vec<Entry<'a>> {
     let touched = by_id(list, overlay);
     let mut listed: Vec<&str> = list.items.iter().map(|item| item.id.as_str()).collect();
-    listed.sort_unstable();
+    sort(&mut listed);
     listed.dedup();
     let window = list.window as usize;
     let entry = |id, author, hot, last_event_ms| Entry {
@@ -152,7 +153,9 @@ fn entries<'a>(
             ..entry
         })
         .collect();
-    entries.sort_unstable_by(|a, b| b.key.total_cmp(&a.key).then_with(|| a.id.cmp(b.id)));
+    sort_by(&mut entries, |a, b| {
+        b.key.total_cmp(&a.key).then_with(|| a.id.cmp(b.id)).is_lt()
+    });
     entries.dedup_by(|a, b| a.id == b.id);
     entries
 }
@@ -161,10 +164,10 @@ fn entries<'a>(
 fn by_id<'a>(list: &HotList, overlay: Option<&'a Overlay>) -> Vec<&'a OverlayItem> {
     let newer = overlay.filter(|overlay| overlay.made_at_ms >= list.generated_at_ms);
     let items = newer.map_or(&[][..], |overlay| &overlay.items);
-    let mut touched: Vec<&OverlayItem> = items.iter().rev().collect();
-    touched.sort_by(|a, b| a.id.cmp(&b.id));
-    touched.dedup_by(|a, b| a.id == b.id);
-    touched
+    let mut touched: Vec<(usize, &OverlayItem)> = items.iter().rev().enumerate().collect();
+    sort_by(&mut touched, |(at, a), (bt, b)| (&a.id, at) < (&b.id, bt));
+    touched.dedup_by(|(_, a), (_, b)| a.id == b.id);
+    touched.into_iter().map(|(_, item)| item).collect()
 }
 
 fn belongs(item: &OverlayItem, list: &HotList) -> bool {

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use edgewise_ranking::sort::sort;
 use edgewise_serving::items;
 use edgewise_wire::api::Rung;
 use edgewise_wire::params::ItemsParams;
@@ -63,7 +64,7 @@ impl Items {
             .filter(|id| wanted(look(step, id)))
             .cloned()
             .collect();
-        ids.sort_unstable();
+        sort(&mut ids);
         ids.dedup();
         ids
     }

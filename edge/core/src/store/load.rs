@@ -247,8 +247,11 @@ impl Load {
                 Some((at_ms, tier, body))
             })
             .collect();
-        // The newest first; of equals the nearer.
-        found.sort_by_key(|&(at_ms, _, _)| core::cmp::Reverse(at_ms));
+        // The newest of the two first; of equals the nearer.
+        let at_ms = |found: Option<&(i64, Tier, &[u8])>| found.map(|&(at_ms, _, _)| at_ms);
+        if at_ms(found.first()) < at_ms(found.last()) {
+            found.reverse();
+        }
         for (at_ms, tier, body) in found {
             let age_ms = wall_ms.saturating_sub(at_ms);
             if lifetime::of(&self.resource).state(age_ms) == edgewise_cache::Freshness::Expired {

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use edgewise_ranking::sort::{sort, sort_by};
 use edgewise_ranking::{UserVector, id_hash, short_hash};
 use serde_json::{Map, Value};
 
@@ -42,7 +43,7 @@ impl<'a> Asked<'a> {
     /// Hashes of ids, ascending.
     pub(super) fn hashes(&self, name: &str) -> Result<Vec<u64>> {
         let mut hashes: Vec<u64> = self.ids(name)?.iter().map(|id| id_hash(id)).collect();
-        hashes.sort_unstable();
+        sort(&mut hashes);
         Ok(hashes)
     }
 
@@ -95,7 +96,7 @@ impl<'a> Asked<'a> {
             .iter()
             .map(|tag| short_hash(tag))
             .collect();
-        tags.sort_unstable();
+        sort(&mut tags);
         Ok(tags)
     }
 
@@ -111,7 +112,7 @@ impl<'a> Asked<'a> {
             #[allow(clippy::cast_possible_truncation)] // features are f32 by contract
             authors.push((id_hash(author), count as f32));
         }
-        authors.sort_unstable_by_key(|&(author, _)| author);
+        sort_by(&mut authors, |(a, _), (b, _)| a < b);
         Ok(authors)
     }
 

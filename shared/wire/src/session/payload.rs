@@ -6,6 +6,8 @@
 
 use alloc::vec::Vec;
 
+use edgewise_ranking::sort::sort;
+
 use super::{Session, SessionEntry};
 use crate::api::EventType;
 use crate::limits::{SESSION_HIDES_MAX, SESSION_INTERACTIONS_MAX, SESSION_TAGS_MAX};
@@ -28,7 +30,7 @@ impl Session {
             .iter()
             .flat_map(|entry| entry.tags.iter().copied())
             .collect();
-        table.sort_unstable();
+        sort(&mut table);
         table.dedup();
         table.truncate(usize::from(u8::MAX));
         let mut out = Vec::new();
