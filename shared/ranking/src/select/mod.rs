@@ -20,7 +20,6 @@ use crate::candidates::{Candidates, Sources};
 use crate::config::{SelectionConfig, VARIETY_DISPLACEMENT_MAX};
 use crate::order::{Entry, Order};
 use crate::query::{Placement, Query, Ranked};
-use crate::sort::sort_by;
 
 /// Places for which the capped order is computed at a time: the largest page of the
 /// API. Longer rankings (`edgewise rank`) compute it again when they run out.
@@ -433,7 +432,6 @@ fn explore_pool(candidates: &Candidates, entries: &[Entry]) -> Vec<Entry> {
         sources.is_some_and(|sources| sources.contains(Sources::EXPLORE))
     };
     let mut pool: Vec<Entry> = entries.iter().filter(is_explore).copied().collect();
-    let hash = |entry: &Entry| candidates.id_hashes.get(entry.row as usize);
-    sort_by(&mut pool, |a, b| hash(a) < hash(b));
+    pool.sort_unstable_by_key(|entry| candidates.id_hashes.get(entry.row as usize).copied());
     pool
 }
