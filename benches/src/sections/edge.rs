@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use edgewise_serving::Prepared;
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::HotList;
 use edgewise_wire::model::ModelSnapshot;
@@ -192,7 +193,7 @@ fn internal(site: &Site, path: &str) -> Result<Vec<u8>> {
 /// `trees` names how it evaluates them: `quickscorer`, our algorithm, or `bit_rows`.
 fn peer(site: &Site, ours: &Server, model: &Model, trees: &str) -> Result<Server> {
     let path = format!("/internal/v1/candidates/{USER}");
-    let bundle = Bundle::decode(&internal(site, &path)?)?;
+    let mut bundle = Bundle::decode(&internal(site, &path)?)?;
     let hot = HotList::decode(&internal(site, "/internal/v1/lists/hot?window=24h")?)?;
     let overlay = Overlay::decode(&internal(site, "/internal/v1/overlay")?)?;
     let heads = ModelSnapshot::decode(&model.input.snapshot)?.heads;
@@ -200,6 +201,10 @@ fn peer(site: &Site, ours: &Server, model: &Model, trees: &str) -> Result<Server
     answer.as_object_mut().context("a feed")?.remove("items");
     let config = personal::config();
     let prior = overlay.completion_prior;
+    // The edge has merged the overlay before it is warm; the peer is given the result.
+    bundle.candidates = Prepared::new(bundle.clone())
+        .current(Some(&overlay), &config)
+        .clone();
     let mut feed = feed_facts(&bundle, &heads, &config, Some(USER), prior);
     feed["trees"] = trees.into();
     let facts = json!({
