@@ -13,6 +13,7 @@ use crate::config::{BlendHead, FORMULA, Normalise, VECTORS};
 use crate::feature::{Derived, Feature, FeatureSet, Inputs, fill};
 use crate::matrix::Matrix;
 use crate::query::Model;
+pub use crate::scale::Scale;
 use crate::score::Scorer;
 use crate::terms;
 use crate::trees::Forest;
@@ -44,47 +45,6 @@ pub enum Scoring {
     },
 }
 
-/// Maps a head's values to the blend's: (value - low) / span.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
-    low: f64,
-    /// 0 maps every finite value to 0.
-    span: f64,
-}
-
-impl Scale {
-    const UNCHANGED: Self = Self {
-        low: 0.0,
-        span: 1.0,
-    };
-
-    /// From 0 to 1 over all finite values, whatever their order.
-    fn min_max(values: &[f64]) -> Self {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for &value in values.iter().filter(|value| value.is_finite()) {
-            low = if value < low { value } else { low };
-            high = if value > high { value } else { high };
-        }
-        let span = high - low;
-        let usable = span.is_finite() && span > 0.0;
-        Self {
-            low: if usable { low } else { 0.0 },
-            span: if usable { span } else { 0.0 },
-        }
-    }
-
-    /// The value on the scale.
-    #[inline]
-    pub(crate) fn of(self, value: f64) -> f64 {
-        // What is not finite stays so, also among equals: its score sinks.
-        if self.span > 0.0 || !value.is_finite() {
-            (value - self.low) / self.span
-        } else {
-            0.0
-        }
-    }
-}
-
 /// Scores of rows, in their order.
 pub(crate) struct ScoredRows {
     /// Never NaN, never `-0.0`; what is not finite sinks to `-inf`.
@@ -108,7 +68,7 @@ pub(crate) fn score_rows(model: &Model, scorer: &Scorer<'_>, rows: &[u32]) -> Sc
         .iter()
         .zip(&heads.values)
         .map(|(head, values)| match head.normalise {
-            Normalise::MinMax => Scale::min_max(values),
+            Normalise::MinMax => Scale::min_max(values.iter().copied()),
             Normalise::Prediction | Normalise::Sum => Scale::UNCHANGED,
         })
         .collect();
@@ -248,23 +208,4 @@ fn trees(model: &Model, name: &str, matrix: &Matrix, normalise: Normalise) -> Ve
         }
     }
     sums
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_finite_is_on_no_scale() {
-        for values in [
-            &[0.2, f64::NEG_INFINITY][..],
-            &[0.2, 0.4, f64::NEG_INFINITY],
-        ] {
-            let scale = Scale::min_max(values);
-            assert_eq!(scale.of(0.2), 0.0, "{values:?}");
-            for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
-                assert!(!scale.of(value).is_finite(), "{value} among {values:?}");
-            }
-        }
-    }
 }

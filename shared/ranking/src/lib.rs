@@ -29,6 +29,7 @@ pub mod merge;
 mod order;
 pub mod query;
 mod rank;
+mod scale;
 pub mod score;
 mod select;
 mod simd;

@@ -15,11 +15,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use self::cap::{AuthorCap, NO_AUTHOR};
-use self::variety::{MinMax, Variety, tag_mask};
+use self::variety::{Variety, tag_mask};
 use crate::candidates::{Candidates, Sources};
 use crate::config::{SelectionConfig, VARIETY_DISPLACEMENT_MAX};
 use crate::order::{Entry, Order};
 use crate::query::{Placement, Query, Ranked};
+use crate::scale::Scale;
 
 /// Places for which the capped order is computed at a time: the largest page of the
 /// API. Longer rankings (`edgewise rank`) compute it again when they run out.
@@ -62,7 +63,7 @@ pub(crate) struct Selector<'a> {
     shown_before: u32,
     seed: u64,
     cap: AuthorCap,
-    scale: MinMax,
+    scale: Scale,
     /// By row: already on the page, or refused.
     placed: Vec<bool>,
     queue: Vec<Slot>,
@@ -118,7 +119,8 @@ impl<'a> Selector<'a> {
             shown_before: query.position,
             seed,
             cap,
-            scale: MinMax::over(order.entries()),
+            // Over all eligible candidates: a page's size changes nothing.
+            scale: Scale::min_max(order.entries().iter().map(|entry| entry.score())),
             order,
             placed: vec![false; candidates.len()],
             queue: Vec::with_capacity(limit + displacement as usize),
@@ -226,7 +228,7 @@ impl<'a> Selector<'a> {
                 capped: rank > open || rank + 1 < furthest,
                 relaxed,
                 overtaken: rank + 1 < self.furthest_pulled,
-                relevance: self.scale.of(entry.score()),
+                relevance: self.scale.of_finite(entry.score()),
                 tag_mask: tag_mask(self.candidates, entry.row),
                 similarity: before.map_or(0.0, |slot| slot.similarity),
                 compared: before.map_or(0, |slot| slot.compared),

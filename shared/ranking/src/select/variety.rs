@@ -3,7 +3,6 @@
 
 use crate::candidates::Candidates;
 use crate::config::SelectionConfig;
-use crate::order::Entry;
 use crate::vectors::cosine_i8;
 
 /// How alike items are, 0..=1.
@@ -76,41 +75,6 @@ pub(crate) fn jaccard(a: &[u16], b: &[u16]) -> f64 {
     }
 }
 
-/// Maps scores to 0..=1 over all eligible candidates, so that the result does not
-/// depend on the page size. Sunk scores map to 0, and all to 0 where all are equal.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MinMax {
-    low: f64,
-    span: f64,
-}
-
-impl MinMax {
-    pub(crate) fn over(entries: &[Entry]) -> Self {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for score in entries
-            .iter()
-            .map(|entry| entry.score())
-            .filter(|score| score.is_finite())
-        {
-            low = if score < low { score } else { low };
-            high = if score > high { score } else { high };
-        }
-        let span = high - low;
-        Self {
-            low,
-            span: if span.is_finite() { span } else { 0.0 },
-        }
-    }
-
-    pub(crate) fn of(self, score: f64) -> f64 {
-        if self.span > 0.0 && score.is_finite() {
-            (score - self.low) / self.span
-        } else {
-            0.0
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,17 +85,5 @@ mod tests {
         assert_eq!(jaccard(&[1], &[1]), 1.0);
         assert_eq!(jaccard(&[1], &[2, 3]), 0.0);
         assert_eq!(jaccard(&[], &[]), 0.0);
-    }
-
-    #[test]
-    fn min_max_ignores_sunk_scores() {
-        let entries = [2.0, f64::NEG_INFINITY, 6.0].map(|score| Entry::new(score, 0, 0));
-        let scale = MinMax::over(&entries);
-        assert_eq!(
-            [6.0, 4.0, 2.0, f64::NEG_INFINITY].map(|s| scale.of(s)),
-            [1.0, 0.5, 0.0, 0.0]
-        );
-        assert_eq!(MinMax::over(&entries[..1]).of(2.0), 0.0);
-        assert_eq!(MinMax::over(&[]).of(2.0), 0.0);
     }
 }

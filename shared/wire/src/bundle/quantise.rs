@@ -26,9 +26,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use edgewise_ranking::{Candidates, Feature};
+use edgewise_ranking::{Candidates, Feature, NO_LABEL};
 
 use super::Bundle;
+use crate::limits::LABELS_MAX;
 
 /// The numbers that rounding leaves: those with so many bits after their leading one that
 /// are multiples of a step, indexed from 0.0 up.
@@ -158,7 +159,7 @@ pub(super) fn quantised(
 
 impl Bundle {
     /// Rounds features to what the bundle's bytes keep of them, as the module says; values
-    /// that were not given become 0. Who ranks a bundle that others decode calls it first, so
+    /// that were not given become 0, and labels beyond [`LABELS_MAX`] are no longer referred to. Who ranks a bundle that others decode calls it first, so
     /// that both rank the same bits. Once or often is the same.
     pub fn quantise(&mut self) {
         for feature in Feature::ALL {
@@ -166,7 +167,29 @@ impl Bundle {
             let values = values.into_iter().map(Option::unwrap_or_default).collect();
             self.candidates.columns[feature as usize] = values;
         }
+        keep_labels(&mut self.candidates);
     }
+}
+
+/// Takes away what refers to labels that a bundle has no room for.
+fn keep_labels(candidates: &mut Candidates) {
+    if candidates.labels.len() <= LABELS_MAX {
+        return;
+    }
+    let is_kept = |label: u16| usize::from(label) < LABELS_MAX;
+    for label in candidates.language.iter_mut().chain(&mut candidates.region) {
+        if !is_kept(*label) {
+            *label = NO_LABEL;
+        }
+    }
+    let mut tags = Vec::with_capacity(candidates.tags.len());
+    let mut ends = Vec::with_capacity(candidates.tag_ends.len());
+    for row in 0..candidates.tag_ends.len() {
+        let of_row = candidates.tags_of(row).iter();
+        tags.extend(of_row.copied().filter(|&tag| is_kept(tag)));
+        ends.push(tags.len() as u32);
+    }
+    (candidates.tags, candidates.tag_ends) = (tags, ends);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use edgewise_ranking::{NewCandidate, Profile, RankingConfig, score};
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::NOW_MS;
+use crate::samples::{self, NOW_MS};
 
 #[track_caller]
 fn check(feature: Feature, value: f32, expected: f32) {
@@ -170,4 +170,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn labels_without_room_leave_a_bundle_before_it_is_ranked() {
+    let mut bundle = samples::bundle();
+    let candidates = &mut bundle.candidates;
+    let rows = candidates.len();
+    for label in candidates.labels.len()..LABELS_MAX + 2 {
+        candidates.labels.push(&alloc::format!("label{label}"));
+    }
+    let last = LABELS_MAX as u16 - 1;
+    candidates.language[0] = last + 1;
+    candidates.region[0] = last;
+    candidates.tags = [last, last + 1, last + 2].repeat(rows);
+    candidates.tag_ends = (1..=rows as u32).map(|row| row * 3).collect();
+    bundle.quantise();
+    let read = Bundle::decode(&bundle.encode()).expect("what was encoded is read");
+    for row in 0..rows {
+        assert_eq!(bundle.candidates.tags_of(row), [last]);
+        assert_eq!(read.candidates.tags_of(row), [last]);
+    }
+    assert_eq!(bundle.candidates.language, read.candidates.language);
+    assert_eq!(read.candidates.language[0], NO_LABEL);
+    assert_eq!(bundle.candidates.region[0], last);
 }
