@@ -1,4 +1,4 @@
-//! The harness behind `cargo xtask bench`: one table, with method and machine.
+//! The harness behind `cargo xtask bench`: a table a section, with method and machine.
 
 mod http_load;
 mod machine;
@@ -18,7 +18,7 @@ struct Options {
     /// Sections: ranking, bundle, edge, ingest, rows, import, load, drain, memory, copy,
     /// mariadb, freshness; all where absent. `chaos` (an hour) runs only where it is named.
     sections: Vec<String>,
-    /// Write the table into docs/performance.md.
+    /// Write each section's table into docs/performance.md.
     #[arg(long)]
     save: bool,
     /// Fail where a bar is missed.
@@ -36,21 +36,24 @@ fn main() -> Result<()> {
             anyhow::bail!("no section {section:?}: there are {}", names.join(", "));
         }
     }
-    let mut table = Table::default();
+    let machine = machine::describe()?;
+    let mut missed = 0;
     for (name, section) in known() {
         let is_long = sections::LONG.iter().any(|(long, _)| long == name);
         if named(name) || options.sections.is_empty() && !is_long {
             eprintln!("bench: {name}");
+            let mut table = Table::default();
             section(&mut table)?;
+            let text = format!("**{name}**, {machine}\n\n{}", table.to_markdown());
+            println!("{text}");
+            if options.save {
+                table::save(name, &text)?;
+            }
+            missed += table.missed();
         }
     }
-    let text = format!("{}\n\n{}", machine::describe()?, table.to_markdown());
-    println!("{text}");
-    if options.save {
-        table::save(&text)?;
-    }
     if options.strict {
-        anyhow::ensure!(table.missed() == 0, "{} bars were missed", table.missed());
+        anyhow::ensure!(missed == 0, "{missed} bars were missed");
     }
     Ok(())
 }
