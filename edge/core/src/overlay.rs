@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use edgewise_wire::overlay::Overlay;
+use edgewise_wire::overlay::{Overlay, SOFT};
 
 /// A result that is this much older than the current one is an origin that was set back, not
 /// an answer that was overtaken on its way.
@@ -55,26 +55,47 @@ impl OverlayState {
             .map_or(wall_ms, |overlay| overlay.clock.domain_ms(wall_ms))
     }
 
-    /// What was stored under these tags before this wall time (Unix ms) is gone.
-    pub(crate) fn purged_before_ms(&self, tags: &[u64]) -> i64 {
-        let Some(overlay) = &self.current else {
-            return i64::MIN;
-        };
-        if overlay.purges.is_empty() {
-            return i64::MIN;
+    /// What the purges of `tags` (and of everything) say. The tags are asked for only where
+    /// there is a purge at all.
+    pub(crate) fn purged<const N: usize>(&self, tags: impl FnOnce() -> [u64; N]) -> Purged {
+        let purges = self.current.as_ref().map_or(&[][..], |now| &now.purges);
+        if purges.is_empty() {
+            return Purged::NOTHING;
         }
-        let of_tag = |tag: u64| {
-            let start = overlay.purges.partition_point(|purge| purge.tag < tag);
-            let run = overlay
-                .purges
-                .iter()
-                .skip(start)
-                .take_while(move |purge| purge.tag == tag);
-            run.map(|purge| purge.before_ms).max().unwrap_or(i64::MIN)
+        let before_ms = |tag: u64| {
+            let start = purges.partition_point(|purge| purge.tag < tag);
+            let of_tag = purges.iter().skip(start);
+            let of_tag = of_tag.take_while(|purge| purge.tag == tag);
+            of_tag.map(|purge| purge.before_ms).max()
         };
-        tags.iter()
-            .map(|&tag| of_tag(tag))
-            .fold(of_tag(0), i64::max)
+        let mut purged = Purged::NOTHING;
+        for tag in tags().into_iter().chain([0]) {
+            let (hard, soft) = (before_ms(tag), before_ms(tag ^ SOFT));
+            purged.gone_before_ms = purged.gone_before_ms.max(hard.unwrap_or(i64::MIN));
+            purged.stale_before_ms = purged.stale_before_ms.max(soft.unwrap_or(i64::MIN));
+        }
+        purged
+    }
+}
+
+/// What purges do to what was stored before two moments, wall time, Unix ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Purged {
+    /// What was stored before is not served.
+    pub(crate) gone_before_ms: i64,
+    /// What was stored before is stale.
+    pub(crate) stale_before_ms: i64,
+}
+
+impl Purged {
+    const NOTHING: Self = Self {
+        gone_before_ms: i64::MIN,
+        stale_before_ms: i64::MIN,
+    };
+
+    /// The newest purge of either kind.
+    pub(crate) fn newest_ms(self) -> i64 {
+        self.gone_before_ms.max(self.stale_before_ms)
     }
 }
 
@@ -110,9 +131,11 @@ mod tests {
     #[test]
     fn purges_by_tag_and_for_everything() {
         let mut state = OverlayState::default();
-        assert_eq!(state.purged_before_ms(&[7]), i64::MIN);
+        assert_eq!(state.purged(|| [7]), Purged::NOTHING);
         let purge = |tag, before_ms| Purge { tag, before_ms };
-        let purges = vec![purge(0, 100), purge(7, 300), purge(7, 500), purge(9, 50)];
+        let mut purges = vec![purge(0, 100), purge(7, 300), purge(7, 500), purge(9, 50)];
+        purges.push(purge(9 ^ SOFT, 800));
+        purges.sort_unstable_by_key(|purge| purge.tag);
         state.accept(
             Overlay {
                 purges,
@@ -120,8 +143,10 @@ mod tests {
             },
             0,
         );
-        assert_eq!(state.purged_before_ms(&[7]), 500);
-        assert_eq!(state.purged_before_ms(&[8, 9]), 100);
+        let gone_ms = |tags| state.purged(|| tags).gone_before_ms;
+        assert_eq!((gone_ms([7, 0]), gone_ms([8, 9])), (500, 100));
+        let stale_ms = |tag| state.purged(|| [tag]).stale_before_ms;
+        assert_eq!((stale_ms(7), stale_ms(9)), (i64::MIN, 800));
     }
 
     #[test]

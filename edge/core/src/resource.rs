@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_ranking::{HotWindow, id_hash};
+use edgewise_wire::overlay::{item_tag, key_tag, user_tag};
 
 use crate::limits::KEY_MAX_BYTES;
 
@@ -131,18 +132,26 @@ impl Resource {
         }
     }
 
-    /// Hashes of the tags it is purged by (0, everything, goes without saying).
-    pub(crate) fn tags(&self) -> [u64; 2] {
-        match self {
-            Self::Bundle { user } | Self::Suggested { user } => {
-                [id_hash(&format!("user:{user}")), 0]
-            }
-            Self::Hot(_) => [id_hash("list:hot"), 0],
-            Self::Similar { item } => [id_hash("list:similar"), id_hash(&format!("item:{item}"))],
-            Self::Pool { .. } => [id_hash("list:pool"), 0],
-            Self::Items { .. } | Self::Overlay | Self::Model { .. } => [0, 0],
-        }
+    /// Hashes of the tags it is purged by, besides everything; `key` is its key.
+    pub(crate) fn tags(&self, key: &str) -> [u64; 3] {
+        let (family, one) = match self {
+            Self::Bundle { user } => (Some("list:bundle"), Some(user_tag(user))),
+            Self::Suggested { user } => (Some("list:suggested"), Some(user_tag(user))),
+            Self::Hot(_) => (Some("list:hot"), None),
+            Self::Similar { item } => (Some("list:similar"), Some(item_tag(item))),
+            Self::Pool { .. } => (Some("list:pool"), None),
+            // Items are judged one by one; the others are not purged by tag.
+            Self::Items { .. } | Self::Overlay | Self::Model { .. } => (None, None),
+        };
+        let key = key_tag(key);
+        // 0 is everything, which every purge is asked about anyway.
+        [family, one.as_deref(), Some(&key)].map(|tag| tag.map_or(0, id_hash))
     }
+}
+
+/// Hashes of the tags that one item's facts are purged by.
+pub(crate) fn tags_of_item(id: &str) -> [u64; 2] {
+    [id_hash(&item_tag(id)), id_hash("list:items")]
 }
 
 /// Key of one item's facts in memory.

@@ -4,6 +4,7 @@
 mod device;
 mod http;
 mod origin;
+mod purges;
 mod random;
 mod reading;
 mod scenarios;

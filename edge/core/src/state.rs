@@ -5,7 +5,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use edgewise_cache::Freshness;
-use edgewise_ranking::id_hash;
 use edgewise_serving::Prepared;
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::lists::HotList;
@@ -16,8 +15,8 @@ use crate::config::Config;
 use crate::lifetime;
 use crate::limits::{Buckets, VALUE_MAX_BYTES};
 use crate::models::{Models, Served};
-use crate::overlay::OverlayState;
-use crate::resource::{HotKey, Resource, item_key};
+use crate::overlay::{OverlayState, Purged};
+use crate::resource::{HotKey, Resource, item_key, tags_of_item};
 use crate::served::ServedBuffer;
 use crate::stats::Stats;
 use crate::store::Look;
@@ -72,7 +71,10 @@ impl State {
             Resource::Items { ids } => self.look_items(ids, wall_ms),
             _ => match self.memory.peek(key) {
                 None => Look::Missing,
-                Some(entry) => self.judge(resource, entry, wall_ms),
+                Some(entry) => {
+                    let purged = self.overlay.purged(|| resource.tags(key));
+                    judge(resource, entry, purged, wall_ms)
+                }
             },
         }
     }
@@ -101,25 +103,10 @@ impl State {
     /// What memory knows of one item's facts.
     pub(crate) fn look_item(&self, id: &str, wall_ms: i64) -> Look {
         let entry = self.memory.peek(&item_key(id));
-        let tag = id_hash(&alloc::format!("item:{id}"));
         entry.map_or(Look::Missing, |entry| {
-            if entry.stored_at_ms < self.overlay.purged_before_ms(&[tag]) {
-                return Look::Missing;
-            }
-            self.judge(&Resource::Items { ids: Vec::new() }, entry, wall_ms)
+            let purged = self.overlay.purged(|| tags_of_item(id));
+            judge(&Resource::Items { ids: Vec::new() }, entry, purged, wall_ms)
         })
-    }
-
-    fn judge(&self, resource: &Resource, entry: &Entry, wall_ms: i64) -> Look {
-        if entry.stored_at_ms < self.overlay.purged_before_ms(&resource.tags()) {
-            return Look::Missing;
-        }
-        let age_ms = wall_ms.saturating_sub(entry.stored_at_ms).max(0);
-        if matches!(entry.value, Value::Absent) {
-            let known = age_ms < lifetime::ABSENT_MS;
-            return if known { Look::Absent } else { Look::Missing };
-        }
-        judged(resource, age_ms)
     }
 
     /// Takes a value that was current at `stored_at_ms`. False where it is not newer than
@@ -131,9 +118,8 @@ impl State {
         body: &[u8],
         stored_at_ms: i64,
     ) -> bool {
-        if body.len() > VALUE_MAX_BYTES
-            || stored_at_ms < self.overlay.purged_before_ms(&resource.tags())
-        {
+        let purged = self.overlay.purged(|| resource.tags(key));
+        if body.len() > VALUE_MAX_BYTES || stored_at_ms < purged.gone_before_ms {
             return false;
         }
         let known = self
@@ -247,6 +233,33 @@ impl State {
                 _ => false,
             },
         }
+    }
+}
+
+/// What memory's `entry` of `resource` is good for.
+fn judge(resource: &Resource, entry: &Entry, purged: Purged, wall_ms: i64) -> Look {
+    if entry.stored_at_ms < purged.gone_before_ms {
+        return Look::Missing;
+    }
+    let age_ms = wall_ms.saturating_sub(entry.stored_at_ms).max(0);
+    let is_stale = entry.stored_at_ms < purged.stale_before_ms;
+    if matches!(entry.value, Value::Absent) {
+        let is_known = age_ms < lifetime::ABSENT_MS && !is_stale;
+        return if is_known {
+            Look::Absent
+        } else {
+            Look::Missing
+        };
+    }
+    match judged(resource, age_ms) {
+        Look::Have {
+            freshness: Freshness::Fresh,
+            age_ms,
+        } if is_stale => Look::Have {
+            freshness: Freshness::Stale,
+            age_ms,
+        },
+        look => look,
     }
 }
 

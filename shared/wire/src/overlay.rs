@@ -104,11 +104,33 @@ pub struct ModelPointer {
     pub canary_permille: u16,
 }
 
-/// Everything stored under a tag before `before_ms` is gone.
+/// What was stored under a tag before `before_ms` is gone, or is stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purge {
-    /// XXH3-64 of the tag; 0 is everything.
+    /// XXH3-64 of the tag, 0 for everything; with [`SOFT`] where what was stored is stale and
+    /// no more.
     pub tag: u64,
     /// Wall time, Unix ms.
     pub before_ms: i64,
+}
+
+/// Tells the soft purge of a tag from the hard one: the bits in which their hashes differ.
+pub const SOFT: u64 = 0x736f_6674_2070_7572;
+
+/// The tag of one stored key (as docs/cache.md lists them).
+#[must_use]
+pub fn key_tag(key: &str) -> String {
+    alloc::format!("key:{key}")
+}
+
+/// The tag of one item, wherever its facts are.
+#[must_use]
+pub fn item_tag(item: &str) -> String {
+    alloc::format!("item:{item}")
+}
+
+/// The tag of all that is kept for one user.
+#[must_use]
+pub fn user_tag(user: &str) -> String {
+    alloc::format!("user:{user}")
 }

@@ -263,27 +263,6 @@ fn a_crowd_of_cold_requests_is_one_to_the_origin() {
 }
 
 #[test]
-fn a_purge_empties_what_was_stored_before() {
-    let mut world = World::new(15);
-    get(&mut world, "/api/v1/feed?user=ann");
-    get(&mut world, "/api/v1/feed?user=bob");
-    world.now_ms += 2_000;
-    let purge = Purge {
-        tag: id_hash("user:ann"),
-        before_ms: world.now_ms,
-    };
-    world.origin.overlay.purges.push(purge);
-    get(&mut world, "/api/v1/hot/trending");
-    let before = world.fetched.len();
-    assert_eq!(rung(&get(&mut world, "/api/v1/feed?user=ann")), "personal");
-    assert_eq!(rung(&get(&mut world, "/api/v1/feed?user=bob")), "personal");
-    assert_eq!(
-        fetched_since(&world, before),
-        ["/internal/v1/candidates/ann"]
-    );
-}
-
-#[test]
 fn explore_slots_reach_the_queue() {
     let mut world = World::new(16);
     get(&mut world, "/api/v1/feed?user=ann&limit=30");

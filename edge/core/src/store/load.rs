@@ -317,8 +317,8 @@ impl Load {
             200 => {
                 let age_ms = i64::from(result.age_s) * 1_000;
                 // What was just made is newer than any purge, whatever the clocks say.
-                let purged_ms = state.overlay.purged_before_ms(&self.resource.tags());
-                let made_at_ms = wall_ms.max(purged_ms.min(wall_ms + SKEW_MAX_MS));
+                let purged = state.overlay.purged(|| self.resource.tags(&self.key));
+                let made_at_ms = wall_ms.max(purged.newest_ms().min(wall_ms + SKEW_MAX_MS));
                 let stored_at_ms = made_at_ms.saturating_sub(age_ms);
                 state.breaker.succeeded();
                 if state.absorb(&self.resource, &self.key, result.body, stored_at_ms) {
