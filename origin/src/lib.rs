@@ -19,6 +19,7 @@ pub mod lists;
 pub mod model;
 pub mod origin;
 pub mod overlay;
+pub mod purge;
 pub mod rank;
 pub mod replicate;
 pub mod secrets;

@@ -17,6 +17,8 @@ use crate::lists::similar::Similar;
 use crate::lists::suggested::Suggested;
 use crate::model::ServingModel;
 use crate::overlay::{self, OverlayMaker};
+use crate::purge::Purges;
+use crate::store::purge::PurgeRecord;
 use crate::store::{Store, StoreError, read};
 use crate::telemetry;
 
@@ -67,8 +69,13 @@ impl Origin {
     ) -> Result<Self, StoreError> {
         let catalogue = Arc::new(Catalogue::default());
         load_catalogue(&*store, &catalogue, &clock)?;
-        let maker = OverlayMaker::new(Arc::clone(&catalogue), clock.clone(), model.pointer());
-        let overlay = Arc::new(maker);
+        let purges = Arc::new(Purges::load(&*store)?);
+        let overlay = Arc::new(OverlayMaker::new(
+            Arc::clone(&catalogue),
+            Arc::clone(&purges),
+            clock.clone(),
+            model.pointer(),
+        ));
         let similar = Arc::new(ArcSwap::from_pointee(Similar::default()));
         let builder = Builder::new(
             Arc::clone(&catalogue),
@@ -82,6 +89,7 @@ impl Origin {
             catalogue: Arc::clone(&catalogue),
             overlay: Arc::clone(&overlay),
             bundles: Arc::clone(&bundles),
+            purges,
         });
         let config = WriterConfig {
             hot: model.config.hot,
@@ -154,6 +162,27 @@ impl Origin {
         Ok(())
     }
 
+    /// Makes anew the lists that `record` is about, so that what edges fetch after the purge was
+    /// made after it was asked for.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn make_purged(&self, record: &PurgeRecord) -> Result<(), StoreError> {
+        let is_of = |tag: &str, key: &str| {
+            record.everything
+                || record.tags.iter().any(|named| named == tag)
+                || record.keys.iter().any(|named| named.starts_with(key))
+        };
+        if is_of("list:hot", "lists/hot") {
+            self.make_hot_lists();
+        }
+        if is_of("list:similar", "similar/") || is_of("list:suggested", "suggested/") {
+            self.make_neighbours()?;
+        }
+        Ok(())
+    }
+
     /// Whether there is something to answer from.
     #[must_use]
     pub fn has_data(&self) -> bool {
@@ -197,18 +226,36 @@ struct Follower {
     catalogue: Arc<Catalogue>,
     overlay: Arc<OverlayMaker>,
     bundles: Arc<Bundles>,
+    purges: Arc<Purges>,
 }
 
 impl Subscriber for Follower {
     fn committed(&self, changes: &Changes) {
         self.catalogue
             .apply(&changes.items, changes.position, changes.at.wall_ms);
-        if changes
+        let wall_ms = changes.at.wall_ms;
+        for item in changes.items.iter().filter(|item| item.item.is_some()) {
+            // What is new is in no store yet.
+            let first = item.first_written.map(|written| written.wall_ms);
+            if first.is_some_and(|first_ms| first_ms < wall_ms) {
+                self.purges.item_changed(&item.id, wall_ms);
+            }
+        }
+        for user in &changes.deleted_users {
+            self.purges.user_deleted(user, wall_ms);
+        }
+        for record in &changes.purges {
+            self.purges.asked(record);
+        }
+        if !changes.purges.is_empty() {
+            self.bundles.forget_all();
+        }
+        let has_deletion = changes
             .items
             .iter()
-            .any(|state| state.deleted_at_ms.is_some())
-        {
-            self.overlay.deletion_committed();
+            .any(|item| item.deleted_at_ms.is_some());
+        if has_deletion || !changes.deleted_users.is_empty() || !changes.purges.is_empty() {
+            self.overlay.removal_committed();
         }
         let followers = changes.follows.iter().map(|change| &change.user);
         let hiders = changes.hides.iter().map(|(user, _)| user);

@@ -1,4 +1,4 @@
-//! The overlay: what changed lately, rebuilt every second and when a deletion lands.
+//! The overlay: what changed lately, rebuilt every second and when a deletion or purge lands.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use edgewise_wire::limits::{OVERLAY_ITEMS_MAX, TOMBSTONES_MAX};
-use edgewise_wire::overlay::{ModelPointer, Overlay, OverlayItem, Purge};
+use edgewise_wire::overlay::{ModelPointer, Overlay, OverlayItem};
 use metrics::gauge;
 
 use crate::catalogue::{Catalogue, Entry};
 use crate::clock::Clock;
+use crate::purge::Purges;
 use crate::telemetry;
 
 /// Items touched or first written within this are in the overlay, wall ms.
@@ -34,41 +35,48 @@ pub struct Built {
     pub bytes: Bytes,
     /// Position and time it was made at.
     pub etag: String,
-    deletions: u64,
+    removals: u64,
 }
 
 /// Makes overlays from the catalogue.
 pub struct OverlayMaker {
     catalogue: Arc<Catalogue>,
+    purges: Arc<Purges>,
     clock: Clock,
     model: ModelPointer,
     current: ArcSwap<Built>,
     making: Mutex<()>,
-    /// Deletions committed so far: one that the current overlay lacks cannot wait.
-    deletions: AtomicU64,
+    /// Deletions and purges committed so far: one that the current overlay lacks cannot wait.
+    removals: AtomicU64,
 }
 
 impl OverlayMaker {
     /// A maker with a first overlay of the catalogue as it is.
     #[must_use]
-    pub fn new(catalogue: Arc<Catalogue>, clock: Clock, model: ModelPointer) -> Self {
-        let first = build(&catalogue, &clock, &model, 0);
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        purges: Arc<Purges>,
+        clock: Clock,
+        model: ModelPointer,
+    ) -> Self {
+        let first = build(&catalogue, &purges, &clock, &model, 0);
         Self {
             catalogue,
+            purges,
             clock,
             model,
             current: ArcSwap::from_pointee(first),
             making: Mutex::new(()),
-            deletions: AtomicU64::new(0),
+            removals: AtomicU64::new(0),
         }
     }
 
-    /// Says that a deletion was committed: the next read rebuilds.
-    pub fn deletion_committed(&self) {
-        self.deletions.fetch_add(1, Ordering::Release);
+    /// Says that a deletion or a purge was committed: the next read rebuilds.
+    pub fn removal_committed(&self) {
+        self.removals.fetch_add(1, Ordering::Release);
     }
 
-    /// The overlay; rebuilt first where a deletion is missing, or where the catalogue moved on
+    /// The overlay; rebuilt first where a deletion or purge is missing, or where the catalogue moved on
     /// and the last one is older than 200 ms.
     #[must_use]
     pub fn current(&self) -> Arc<Built> {
@@ -100,29 +108,37 @@ impl OverlayMaker {
         }
     }
 
-    /// Whether the catalogue is ahead of `current` by a deletion, or by anything since
+    /// Whether `current` lacks a deletion or purge, or anything of the catalogue since
     /// `after_ms`.
     fn is_behind(&self, current: &Built, after_ms: i64) -> bool {
         let age_ms = self.clock.wall_ms() - current.overlay.made_at_ms;
-        self.lacks_deletion(current)
+        self.lacks_removal(current)
             || (!(0..after_ms).contains(&age_ms)
                 && current.overlay.position < self.catalogue.position())
     }
 
-    fn lacks_deletion(&self, current: &Built) -> bool {
-        current.deletions != self.deletions.load(Ordering::Acquire)
+    fn lacks_removal(&self, current: &Built) -> bool {
+        current.removals != self.removals.load(Ordering::Acquire)
     }
 
     fn make(&self) -> Arc<Built> {
         // Read before the catalogue: a deletion that lands in between is built once more.
-        let deletions = self.deletions.load(Ordering::Acquire);
-        let built = Arc::new(build(&self.catalogue, &self.clock, &self.model, deletions));
+        let removals = self.removals.load(Ordering::Acquire);
+        let (catalogue, purges) = (&self.catalogue, &self.purges);
+        let built = build(catalogue, purges, &self.clock, &self.model, removals);
+        let built = Arc::new(built);
         self.current.store(Arc::clone(&built));
         built
     }
 }
 
-fn build(catalogue: &Catalogue, clock: &Clock, model: &ModelPointer, deletions: u64) -> Built {
+fn build(
+    catalogue: &Catalogue,
+    purges: &Purges,
+    clock: &Clock,
+    model: &ModelPointer,
+    removals: u64,
+) -> Built {
     let wall_ms = clock.wall_ms();
     // The position first: what is read after it is at least as new.
     let position = catalogue.position();
@@ -137,10 +153,10 @@ fn build(catalogue: &Catalogue, clock: &Clock, model: &ModelPointer, deletions: 
         items: touched.iter().map(|entry| item(entry, wall_ms)).collect(),
         tombstones,
         model: model.clone(),
-        purges: dropped_ms
-            .map(|dropped_ms| purge(dropped_ms, wall_ms))
-            .into_iter()
-            .collect(),
+        purges: purges.told(
+            wall_ms,
+            dropped_ms.map(|dropped_ms| everything(dropped_ms, wall_ms)),
+        ),
     };
     let bytes = Bytes::from(overlay.encode());
     gauge!(telemetry::OVERLAY_SIZE_BYTES).set(bytes.len() as f64);
@@ -151,18 +167,15 @@ fn build(catalogue: &Catalogue, clock: &Clock, model: &ModelPointer, deletions: 
         overlay,
         bytes,
         etag,
-        deletions,
+        removals,
     }
 }
 
-/// Stands for the deletions up to `dropped_ms`, for which there is no room: nothing stored
-/// while it could still hold one of those items is served.
-fn purge(dropped_ms: i64, wall_ms: i64) -> Purge {
-    Purge {
-        tag: 0,
-        // What is stored later is judged by later overlays.
-        before_ms: dropped_ms.saturating_add(MADE_BEFORE_MS).min(wall_ms),
-    }
+/// The epoch that stands for the deletions up to `dropped_ms`, for which there is no room:
+/// nothing stored while it could still hold one of those items is served.
+fn everything(dropped_ms: i64, wall_ms: i64) -> i64 {
+    // What is stored later is judged by later overlays.
+    dropped_ms.saturating_add(MADE_BEFORE_MS).min(wall_ms)
 }
 
 fn item(entry: &Entry, wall_ms: i64) -> OverlayItem {
@@ -214,7 +227,8 @@ mod tests {
 
     fn overlay(catalogue: &Catalogue, wall_ms: i64) -> Overlay {
         let clock = Clock::manual(wall_ms);
-        build(catalogue, &clock, &ModelPointer::default(), 0).overlay
+        let purges = Purges::default();
+        build(catalogue, &purges, &clock, &ModelPointer::default(), 0).overlay
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl Bundles {
     pub fn forget<'a>(&self, users: impl Iterator<Item = &'a String>) {
         self.users.forget(users);
     }
+
+    /// Drops every bundle: a purge is rare, and a bundle is built in milliseconds.
+    pub fn forget_all(&self) {
+        self.users.forget_all();
+        self.segments.forget_all();
+    }
 }
 
 /// A bounded map; the oldest bundle makes room.
@@ -168,9 +174,11 @@ struct Kept<K> {
 
 struct KeptState<K> {
     by_key: HashMap<K, Arc<Cached>>,
-    /// Counted up by every `forget`: a bundle whose build began before is not kept.
+    /// Counted up by every `forget` and `forget_all`: a bundle whose build began before is not kept.
     epoch: u64,
     forgotten: HashMap<K, u64>,
+    /// When everything was forgotten last.
+    all_forgotten: u64,
 }
 
 /// Users forgotten lately are remembered up to this many, then every build in flight is dropped.
@@ -182,6 +190,7 @@ impl<K: Hash + Eq + Clone> Kept<K> {
             by_key: HashMap::new(),
             epoch: 0,
             forgotten: HashMap::new(),
+            all_forgotten: 0,
         };
         Self {
             cap,
@@ -208,7 +217,8 @@ impl<K: Hash + Eq + Clone> Kept<K> {
     /// Keeps `cached` where its key was not forgotten since `epoch`.
     fn put(&self, key: K, cached: Arc<Cached>, epoch: u64) {
         let mut state = self.lock();
-        if state.forgotten.get(&key).is_some_and(|&at| at > epoch) {
+        let is_forgotten = state.forgotten.get(&key).is_some_and(|&at| at > epoch);
+        if is_forgotten || state.all_forgotten > epoch {
             return;
         }
         if state.by_key.len() >= self.cap && !state.by_key.contains_key(&key) {
@@ -235,6 +245,13 @@ impl<K: Hash + Eq + Clone> Kept<K> {
             // Builds take milliseconds: what was forgotten long ago matters to none of them.
             state.forgotten.retain(|_, at| *at + 64 > epoch);
         }
+    }
+
+    fn forget_all(&self) {
+        let mut state = self.lock();
+        state.epoch += 1;
+        state.all_forgotten = state.epoch;
+        state.by_key.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, KeptState<K>> {

@@ -356,7 +356,10 @@ pub(super) async fn stats(State(service): State<Arc<Service>>) -> Result<Respons
 }
 
 /// A JSON body of an operator.
-async fn command<T: for<'de> Deserialize<'de>>(body: Body, max: usize) -> Result<T, Failure> {
+pub(super) async fn command<T: for<'de> Deserialize<'de>>(
+    body: Body,
+    max: usize,
+) -> Result<T, Failure> {
     let bytes = read(body, max, "a shorter body; see docs/limits.md").await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Problem::body(

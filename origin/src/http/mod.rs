@@ -13,6 +13,7 @@ mod layers;
 mod lists;
 mod probes;
 mod problem;
+mod purge;
 mod rate;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ fn methods(route: &str) -> &'static str {
             "POST"
         }
         "/admin/v1/dead-letters/replay" | "/admin/v1/dead-letters/drop" => "POST",
+        "/admin/v1/purge" => "GET, HEAD, POST",
         "/admin/v1/items" => "PUT",
         "/admin/v1/items/{id}" => "GET, HEAD, DELETE",
         "/admin/v1/follows" => "PUT, DELETE",
@@ -267,6 +269,12 @@ fn private(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route(
             "/admin/v1/import",
             post(admin::import).layer(limited(COMMAND_BYTES_MAX)),
+        )
+        .route(
+            "/admin/v1/purge",
+            get(purge::latest)
+                .post(purge::purge)
+                .layer(limited(COMMAND_BYTES_MAX)),
         )
         .route("/admin/v1/stats", get(admin::stats))
         .merge(following::routes(&service.desk))

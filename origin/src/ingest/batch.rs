@@ -17,7 +17,9 @@ use super::{
     Changes, Command, FollowChange, Hidden, ItemState, Outcome, Rejected, Served, Written,
 };
 use super::{dedupe, outlier};
+use crate::purge;
 use crate::store::log::{LogEntry, LogRecord, RowsWriter, ServedRecord};
+use crate::store::purge::PurgeRecord;
 use crate::store::record::{DedupeRecord, Record};
 use crate::store::source::DeadCounts;
 use crate::store::{Encoder, StoreError, Table, Transaction, keys, read};
@@ -43,6 +45,7 @@ pub(super) struct Batch<'a> {
     served: u64,
     written: BTreeSet<u64>,
     deleted_users: Vec<String>,
+    purges: Vec<PurgeRecord>,
     /// Row events that are not in the transaction yet: the log's next record.
     pub(super) rows_log: Option<RowsWriter>,
     /// How many dead letters there are, once that was asked.
@@ -105,6 +108,7 @@ impl<'a> Batch<'a> {
             served: 0,
             written: BTreeSet::new(),
             deleted_users: Vec::new(),
+            purges: Vec::new(),
             rows_log: None,
             scratch: Encoder::default(),
             dead: None,
@@ -126,6 +130,7 @@ impl<'a> Batch<'a> {
             Command::Rows(batch) => self.rows(batch),
             Command::Source(command) => self.source(command),
             Command::DropDeadLetters(letters) => self.drop_dead_letters(letters),
+            Command::Purge(record) => self.purge(record),
         }
     }
 
@@ -179,6 +184,19 @@ impl<'a> Batch<'a> {
         Ok(outcome)
     }
 
+    fn purge(&mut self, record: &PurgeRecord) -> Result<Outcome, StoreError> {
+        let record = PurgeRecord {
+            at_ms: self.at.wall_ms,
+            ..record.clone()
+        };
+        purge::remember(self.stored, &record)?;
+        self.purges.push(record);
+        Ok(Outcome {
+            accepted: 1,
+            ..Outcome::default()
+        })
+    }
+
     /// Writes everything and says what changed.
     fn finish(mut self) -> Result<Changes, StoreError> {
         let from = read::get::<u64>(&*self.stored, Table::Meta, keys::DEDUPE_FROM)?.unwrap_or(1);
@@ -220,6 +238,7 @@ impl<'a> Batch<'a> {
             hides: self.hides,
             users: users.into_iter().map(|(_, id)| id).collect(),
             deleted_users: self.deleted_users,
+            purges: self.purges,
         })
     }
 

@@ -35,6 +35,7 @@ use edgewise_wire::counters::Counters;
 use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
+use crate::store::purge::PurgeRecord;
 pub use queue::Limits;
 pub use writer::{Reply, Writer, WriterConfig};
 
@@ -118,6 +119,8 @@ pub enum Command {
     Source(rows::SourceCommand),
     /// Removes dead letters by number.
     DropDeadLetters(Vec<u64>),
+    /// Remembers a purge; its time is the commit's.
+    Purge(PurgeRecord),
 }
 
 /// What a command did, durable when it is answered.
@@ -251,6 +254,8 @@ pub struct Changes {
     pub users: Vec<String>,
     /// Users whose personal data was deleted.
     pub deleted_users: Vec<String>,
+    /// What operators purged.
+    pub purges: Vec<PurgeRecord>,
 }
 
 /// Sees each commit's changes, on the writer's thread, before the replies are sent.

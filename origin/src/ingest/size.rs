@@ -27,6 +27,10 @@ impl Command {
             Self::Rows(batch) => rows_bytes(batch),
             Self::Source(_) => FIXED,
             Self::DropDeadLetters(letters) => letters.len() * 8,
+            Self::Purge(record) => {
+                let names = record.tags.iter().chain(&record.keys);
+                names.map(|name| FIXED + name.len()).sum()
+            }
         };
         FIXED + inside
     }

@@ -14,6 +14,7 @@ pub mod item;
 pub mod keys;
 pub mod log;
 pub mod memory;
+pub mod purge;
 pub mod reaction;
 pub mod read;
 pub mod record;

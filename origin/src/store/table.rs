@@ -60,11 +60,14 @@ pub enum Table {
     /// (mapped table u32, 0, key i64) or (mapped table u32, 1, key u128) → number in
     /// [`Table::DeadLetters`].
     DeadKeys,
+    /// Wall time it was asked for, Unix ms u64 (the next free one) →
+    /// [`PurgeRecord`](super::purge::PurgeRecord).
+    Purges,
 }
 
 impl Table {
     /// All tables in discriminant order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Meta,
         Self::Log,
         Self::Dedupe,
@@ -88,6 +91,7 @@ impl Table {
         Self::Rows,
         Self::DeadLetters,
         Self::DeadKeys,
+        Self::Purges,
     ];
 
     /// Its name in the file.
@@ -117,6 +121,7 @@ impl Table {
             Self::Rows => "rows",
             Self::DeadLetters => "dead_letters",
             Self::DeadKeys => "dead_keys",
+            Self::Purges => "purges",
         }
     }
 }

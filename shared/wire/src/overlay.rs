@@ -117,7 +117,7 @@ pub struct Purge {
 /// Tells the soft purge of a tag from the hard one: the bits in which their hashes differ.
 pub const SOFT: u64 = 0x736f_6674_2070_7572;
 
-/// The tag of one stored key (as docs/cache.md lists them).
+/// The tag of one stored key (as docs/purge.md lists them).
 #[must_use]
 pub fn key_tag(key: &str) -> String {
     alloc::format!("key:{key}")

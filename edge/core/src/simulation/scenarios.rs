@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use edgewise_ranking::{RankingConfig, id_hash};
+use edgewise_ranking::RankingConfig;
 use edgewise_wire::model::ModelSnapshot;
 use edgewise_wire::overlay::Purge;
 use serde_json::Value;

@@ -6,6 +6,7 @@ mod following;
 mod live;
 mod operations;
 mod private;
+mod purge;
 
 use std::sync::Arc;
 
