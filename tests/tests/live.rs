@@ -25,6 +25,7 @@ fn a_user_sees_changes_at_once_and_others_soon() {
     edge_and_origin_rank_the_same(&stack);
     the_trending_list_is_shared_and_revalidates(&stack);
     similar_and_items_answer(&stack);
+    a_changed_title_and_a_purge_reach_the_edge(&stack);
 }
 
 fn item<'a>(feed: &'a Value, id: &str) -> Option<&'a Value> {
@@ -270,4 +271,33 @@ fn similar_and_items_answer(stack: &Stack) {
         .edge
         .get("/api/v1/discover/suggested-users?user=follower");
     assert_eq!(users.status, 200, "{}", users.text);
+}
+
+fn a_changed_title_and_a_purge_reach_the_edge(stack: &Stack) {
+    let titled = |title: &str| {
+        stack.origin.upsert(&[json!({
+            "id": "retitled", "author": "a9", "created_at": now_ms(), "kind": "post", "title": title,
+        })]);
+    };
+    let path = "/api/v1/items?ids=retitled";
+    let title = || stack.edge.get(path).json()["items"][0]["title"].clone();
+    titled("Before");
+    eventually("the item is known", Duration::from_secs(15), || {
+        (title() == "Before").then_some(())
+    });
+    titled("After");
+    eventually("its new title, long before it would expire", SOON, || {
+        (title() == "After").then_some(())
+    });
+
+    let _ = stack.edge.get("/api/v1/hot/trending?window=7d");
+    let before = stack.requests("lists/hot");
+    let asked = json!({ "tags": ["list:hot"], "reason": "end to end" });
+    let purged = stack.origin.admin("POST", "/admin/v1/purge", Some(&asked));
+    assert_eq!(purged.status, 200, "{}", purged.text);
+    eventually("the edge asks the origin for the list again", SOON, || {
+        let answer = stack.edge.get("/api/v1/hot/trending?window=7d");
+        assert_eq!(answer.status, 200);
+        (stack.requests("lists/hot") > before).then_some(())
+    });
 }
