@@ -4,6 +4,9 @@
 // its glue would cost every request (docs/decisions/0002-two-wasm-modules.md).
 import edgeModule from "./build/edge.wasm";
 import edgeHash from "./build/edge.wasm.sha256.mjs";
+import { coalesced } from "./flights.mjs";
+
+export { EdgewiseFlights } from "./flights.mjs";
 
 const edge = new WebAssembly.Instance(edgeModule, {}).exports;
 const encoder = new TextEncoder();
@@ -27,10 +30,12 @@ const REQUEST_HEADERS = [
 ];
 
 let initialised = false;
+/** The data centre, the same for all requests of an isolate. */
+let colo = "local";
 
 export default {
   async fetch(request, env, ctx) {
-    if (!initialised) initialise(env);
+    if (!initialised) initialise(request, env);
     let body;
     try {
       if (request.body !== null) body = await within(BODY_TIMEOUT_MS, readBody(request.body));
@@ -100,7 +105,7 @@ async function perform(effect, bytes, env) {
       return DONE;
     }
     case "fetch":
-      return fetchOrigin(effect, bytes, env);
+      return fetchOrigin(effect, env);
     case "send": {
       const text = decoder.decode(slice(bytes, effect.body));
       await env.EDGEWISE_EVENTS.send(text, { contentType: "text" });
@@ -118,16 +123,13 @@ async function perform(effect, bytes, env) {
   }
 }
 
-async function fetchOrigin(effect, bytes, env) {
+async function fetchOrigin(effect, env) {
   const headers = new Headers(effect.headers);
   headers.set("authorization", `Bearer ${env.EDGEWISE_ADMIN_TOKEN}`);
-  const answer = await fetch(env.EDGEWISE_ORIGIN + effect.path, {
-    method: effect.method,
-    headers,
-    body: effect.body ? slice(bytes, effect.body) : undefined,
-    signal: AbortSignal.timeout(effect.timeout_ms),
-    redirect: "manual",
-  });
+  const signal = AbortSignal.timeout(effect.timeout_ms);
+  const answer = env.EDGEWISE_FLIGHTS
+    ? await coalesced(env.EDGEWISE_FLIGHTS, colo, effect.path, headers, signal)
+    : await fetch(env.EDGEWISE_ORIGIN + effect.path, { headers, signal, redirect: "manual" });
   const age = Number(answer.headers.get("age") ?? 0) || 0;
   return { status: answer.status, age, body: new Uint8Array(await answer.arrayBuffer()) };
 }
@@ -146,11 +148,13 @@ const cacheUrl = (key) => `https://edgewise.invalid/${encodeURIComponent(key)}`;
 /** A copy: effects outlive the next call into the core, which reuses its buffers. */
 const slice = (bytes, [offset, length]) => bytes.subarray(offset, offset + length);
 
-function initialise(env) {
+function initialise(request, env) {
+  colo = request.cf?.colo ?? colo;
   const config = {
     keys: env.EDGEWISE_TOKEN_KEYS ?? "",
     plain_user: env.EDGEWISE_PLAIN_USER === "allow",
     offline: env.EDGEWISE_OFFLINE !== "deny",
+    coalesces: env.EDGEWISE_FLIGHTS !== undefined,
     rate_per_s: Number(env.EDGEWISE_RATE_PER_S ?? 0),
     cors_origins: (env.EDGEWISE_CORS_ORIGINS ?? "").split(",").filter(Boolean),
     build: edgeHash,

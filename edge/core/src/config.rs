@@ -43,6 +43,9 @@ pub struct Config {
     pub origin_cold_budget_ms: u32,
     /// Background refreshes wait this long.
     pub refresh_timeout_ms: u32,
+    /// Whether the host makes one origin request of simultaneous ones for one path: then nobody
+    /// waits long for whoever asked first, who may be gone.
+    pub coalesces: bool,
     /// Requests a second a client (user or address) may make; 0 is any number.
     pub rate_per_s: u32,
     /// Requests a client may make at once.
@@ -80,6 +83,7 @@ impl Config {
             origin_first_budget_ms: given.budget_ms("origin_first_budget_ms", 250)?,
             origin_cold_budget_ms: given.budget_ms("origin_cold_budget_ms", 2_000)?,
             refresh_timeout_ms: given.budget_ms("refresh_timeout_ms", 2_000)?,
+            coalesces: given.switch("coalesces", false)?,
             rate_per_s: given.whole("rate_per_s", 0)?,
             rate_burst: given.whole("rate_burst", 50)?,
             cors_origins,

@@ -24,6 +24,8 @@ pub(super) enum Mood {
     Fails,
     /// Never answers.
     Hangs,
+    /// Answers after so many ms.
+    Takes(i64),
 }
 
 /// The origin's facts.

@@ -109,6 +109,10 @@ pub(super) struct World {
     pub(super) limited: bool,
     /// Start time of each request.
     pub(super) started: Vec<i64>,
+    /// Whether simultaneous requests for a path are one at the origin (`coalesces`).
+    pub(super) coalesces: bool,
+    /// When the origin request of a path that is under way is answered, ms.
+    flights: BTreeMap<String, i64>,
     /// Requests whose host died.
     pub(super) lost: BTreeSet<usize>,
     pub(super) random: Random,
@@ -148,6 +152,8 @@ impl World {
             utc_offset_minutes: 0,
             limited: false,
             started: Vec::new(),
+            coalesces: config.contains(r#""coalesces":true"#),
+            flights: BTreeMap::new(),
             lost: BTreeSet::new(),
             random: Random::new(seed),
             config,
@@ -162,6 +168,12 @@ impl World {
         for due in core::mem::take(&mut self.agenda).into_values() {
             self.lost.insert(due.request);
         }
+    }
+
+    /// The client of a request leaves: its host does nothing more for it.
+    pub(super) fn leave(&mut self, request: usize) {
+        self.agenda.retain(|_, due| due.request != request);
+        self.lost.insert(request);
     }
 
     /// Starts a request now.
@@ -357,13 +369,26 @@ impl World {
     }
 
     fn fetch(&mut self, path: &str, timeout_ms: i64) -> (i64, u32, Vec<u8>) {
+        if let Some(&until_ms) = self.flights.get(path).filter(|&&at_ms| at_ms > self.now_ms) {
+            return self.landed(path, until_ms - self.now_ms, timeout_ms);
+        }
         self.fetched.push(path.to_string());
         let delay_ms = match self.origin.mood {
+            Mood::Takes(ms) => ms,
             Mood::Well => self.random.between(2, 40),
             Mood::Slow => self.random.between(30, 3_000),
             Mood::Fails => return (5.min(timeout_ms), 500, Vec::new()),
             Mood::Hangs => return (timeout_ms, 0, Vec::new()),
         };
+        if self.coalesces {
+            let until_ms = self.now_ms + delay_ms;
+            self.flights.insert(path.to_string(), until_ms);
+        }
+        self.landed(path, delay_ms, timeout_ms)
+    }
+
+    /// The origin's answer after `delay_ms`, where that is waited for.
+    fn landed(&self, path: &str, delay_ms: i64, timeout_ms: i64) -> (i64, u32, Vec<u8>) {
         if delay_ms > timeout_ms {
             return (timeout_ms, 0, Vec::new());
         }

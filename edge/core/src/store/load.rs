@@ -17,6 +17,9 @@ use crate::trace::Trace;
 
 /// A lease outlives the longest wait of its holder by this.
 const LEASE_SLACK_MS: i64 = 500;
+/// A lease where the host coalesces: a holder whose client left is missed for no longer, and the
+/// next one joins the origin request that is under way.
+const COALESCED_LEASE_MS: i64 = 50;
 /// After a failed refresh the next one waits this long.
 const BACKOFF_MS: i64 = 1_000;
 /// An origin's clock may be this far ahead of the edge's.
@@ -170,7 +173,7 @@ impl Load {
         if self.phase == Phase::Polling && self.is_enough(state, wall_ms) {
             return self.settle(state, wall_ms, effects);
         }
-        let until_ms = wall_ms + LEASE_SLACK_MS;
+        let until_ms = wall_ms + lease_ms(state, 0);
         if self.purpose != Purpose::AnswerFromTiers {
             if !state.leases.take(self.hash, wall_ms, until_ms) {
                 return self.poll(state, wall_ms, effects);
@@ -286,9 +289,8 @@ impl Load {
             return self.settle(state, wall_ms, effects);
         }
         state.stats.origin_fetches += 1;
-        state
-            .leases
-            .extend(self.hash, wall_ms + i64::from(timeout_ms) + LEASE_SLACK_MS);
+        let until_ms = wall_ms + lease_ms(state, timeout_ms);
+        state.leases.extend(self.hash, until_ms);
         self.asked_at_ms = wall_ms;
         self.phase = Phase::Origin;
         effects.push(Effect::Fetch {
@@ -371,5 +373,14 @@ impl Load {
             body,
         });
         self.phase = Phase::Writing;
+    }
+}
+
+/// How long others leave a key to its holder, who waits for `timeout_ms` at most.
+fn lease_ms(state: &State, timeout_ms: u32) -> i64 {
+    if state.config.coalesces {
+        COALESCED_LEASE_MS
+    } else {
+        i64::from(timeout_ms) + LEASE_SLACK_MS
     }
 }
