@@ -21,6 +21,8 @@ pub const INPUT_MAX: usize = 64 << 20;
 pub struct Isolate {
     input: Vec<u8>,
     output: Vec<u8>,
+    /// Id of the answer that the output is, 0 where it has none.
+    repeated: u32,
     edge: Option<Edge>,
 }
 
@@ -31,6 +33,7 @@ impl Isolate {
         Self {
             input: Vec::new(),
             output: Vec::new(),
+            repeated: 0,
             edge: None,
         }
     }
@@ -63,16 +66,32 @@ impl Isolate {
 
     /// Starts a request.
     pub fn start(&mut self, length: usize) {
-        let output = match (
-            frame::read_start(taken(&self.input, length)),
-            &mut self.edge,
-        ) {
-            (None, _) => Output::finished(answer::bad_frame()),
-            (Some(_), None) => Output::finished(answer::not_initialised()),
-            (Some((request, body)), Some(edge)) => edge.start(&request, body),
-        };
-        frame::write_output(&output, &mut self.output);
+        self.repeated = 0;
+        let read = frame::read_start(taken(&self.input, length));
+        match (read, &mut self.edge) {
+            (Some((request, body)), Some(edge)) => {
+                if let Some((id, frame)) = edge.repeat(&request) {
+                    self.repeated = id;
+                    self.output.clear();
+                    self.output.extend_from_slice(frame);
+                } else {
+                    let output = edge.start(&request, body);
+                    frame::write_output(&output, &mut self.output);
+                    self.repeated = edge.keep(&request, &output, &self.output);
+                }
+            }
+            (read, _) => {
+                let answer = read.map_or_else(answer::bad_frame, |_| answer::not_initialised());
+                frame::write_output(&Output::finished(answer), &mut self.output);
+            }
+        }
         self.trim();
+    }
+
+    /// Id of the last start's output, 0 where it has none: outputs of one id are the same bytes.
+    #[must_use]
+    pub fn repeated(&self) -> u32 {
+        self.repeated
     }
 
     /// Resumes a request with the results of its effects.
@@ -129,6 +148,9 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloc::string::String;
+    use edgewise_ranking::HotWindow;
+    use edgewise_wire::lists::HotList;
+    use edgewise_wire::overlay::Overlay;
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -233,6 +255,72 @@ mod tests {
         let (control, _) = read(&output);
         assert_eq!(control["h"], handle, "results that are missing have failed");
         assert_eq!(control["effects"][0]["op"], "fetch");
+    }
+
+    /// Resumes with what an origin says until the request has its answer and ends.
+    fn settle(isolate: &mut Isolate, mut control: Value) {
+        while control["done"] == false {
+            let effects = control["effects"].as_array().cloned().unwrap_or_default();
+            let handle = u32::try_from(control["h"].as_u64().expect("a handle")).expect("a u32");
+            let mut frame = handle.to_le_bytes().to_vec();
+            frame.extend_from_slice(&1_700_000_000_000_u64.to_le_bytes());
+            frame.extend_from_slice(&u32::try_from(effects.len()).expect("few").to_le_bytes());
+            for effect in &effects {
+                let (status, body) = match effect["path"].as_str() {
+                    Some("/internal/v1/overlay") => (200, Overlay::default().encode()),
+                    Some(path) if path.contains("24h") => (200, list()),
+                    Some(_) => (404, Vec::new()),
+                    None => (0, Vec::new()),
+                };
+                let id = u32::try_from(effect["id"].as_u64().expect("an id")).expect("a u32");
+                for word in [id, status, 0, u32::try_from(body.len()).expect("short")] {
+                    frame.extend_from_slice(&word.to_le_bytes());
+                }
+                frame.extend_from_slice(&body);
+            }
+            control = read(&call(isolate, &frame, Isolate::resume)).0;
+        }
+    }
+
+    fn list() -> Vec<u8> {
+        HotList {
+            window: HotWindow::Day,
+            region: None,
+            language: None,
+            tag: None,
+            generated_at_ms: 1_700_000_000_000,
+            items: Vec::new(),
+        }
+        .encode()
+    }
+
+    #[test]
+    fn who_asks_the_same_gets_the_same_bytes_and_is_counted() {
+        let mut isolate = Isolate::new();
+        let config = core::str::from_utf8(CONFIG).expect("text");
+        let config = config.replace('}', r#","rate_per_s":1,"rate_burst":5}"#);
+        assert_eq!(call(&mut isolate, config.as_bytes(), Isolate::init), b"");
+        let frame = start_frame("GET", "/api/v1/hot/trending?window=24h", b"");
+        let cold = call(&mut isolate, &frame, Isolate::start);
+        assert_eq!(isolate.repeated(), 0, "it waits");
+        settle(&mut isolate, read(&cold).0);
+        let first = call(&mut isolate, &frame, Isolate::start);
+        let id = isolate.repeated();
+        assert_eq!(read(&first).0["answer"]["status"], 200);
+        assert_ne!(id, 0);
+        for _ in 0..3 {
+            assert_eq!(call(&mut isolate, &frame, Isolate::start), first);
+            assert_eq!(isolate.repeated(), id);
+        }
+        let sixth = call(&mut isolate, &frame, Isolate::start);
+        assert_eq!(read(&sixth).0["answer"]["status"], 429, "five are free");
+        assert_eq!(isolate.repeated(), 0);
+        let frame = start_frame("GET", "/healthz", b"");
+        let health = call(&mut isolate, &frame, Isolate::start);
+        assert_eq!(isolate.repeated(), 0);
+        let stats: Value = serde_json::from_slice(read(&health).1).expect("JSON");
+        assert_eq!(stats["counts"]["requests"], 7, "{stats}");
+        assert_eq!(stats["counts"]["memory_hits"], 4, "{stats}");
     }
 
     #[test]

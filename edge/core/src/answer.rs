@@ -111,14 +111,14 @@ pub(crate) fn stored_as(
             return Answer {
                 status: 304,
                 headers,
-                body: Vec::new(),
+                ..Answer::default()
             };
         }
     }
     Answer {
         status: 200,
         headers,
-        body: Vec::new(),
+        ..Answer::default()
     }
     .body(content_type, body)
 }

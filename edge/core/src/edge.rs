@@ -10,6 +10,7 @@ use crate::effect::{Done, Output};
 use crate::job::Job;
 use crate::lifetime::PREFETCH_EVERY_MS;
 use crate::live::{Live, LiveTable};
+use crate::repeat::Repeats;
 use crate::request::Request;
 use crate::resource::{HotKey, Resource};
 use crate::router::{self, Routed};
@@ -26,6 +27,7 @@ const ROUNDS_MAX: usize = 16;
 pub struct Edge {
     state: State,
     live: LiveTable,
+    repeats: Repeats,
 }
 
 impl Edge {
@@ -35,7 +37,25 @@ impl Edge {
         Self {
             state: State::new(config),
             live: LiveTable::default(),
+            repeats: Repeats::default(),
         }
+    }
+
+    /// Where `request` gets an answer that was given before: its id, and the output frame that
+    /// [`Edge::start`] would make. Counts as that would.
+    pub fn repeat(&mut self, request: &Request<'_>) -> Option<(u32, &[u8])> {
+        let found = self.repeats.find(request)?;
+        // Who is over the limit is told so by `start`.
+        router::limit(&mut self.state, request, None).ok()?;
+        self.state.stats.requests += 1;
+        self.state.stats.memory_hits += 1;
+        Some(found)
+    }
+
+    /// Keeps the frame of what [`Edge::start`] put out for `request`, where it may be given
+    /// again. Returns its id, else 0.
+    pub fn keep(&mut self, request: &Request<'_>, output: &Output, frame: &[u8]) -> u32 {
+        self.repeats.keep(request, output, frame)
     }
 
     /// Starts a request.
@@ -62,6 +82,7 @@ impl Edge {
     /// Resumes a request with the results of its effects, in any order. A handle that is not
     /// waiting (any more) ends at once.
     pub fn resume(&mut self, handle: u32, wall_ms: i64, results: &[Done<'_>]) -> Output {
+        self.repeats.clear();
         match self.live.take(handle) {
             Some(live) => self.advance(live, Some(handle), wall_ms, results),
             None => Output::ended(handle),
@@ -178,6 +199,12 @@ impl Edge {
                 begun: false,
             });
         }
+    }
+
+    /// The frame that would be repeated, for tests.
+    #[cfg(test)]
+    pub(crate) fn repeated(&self, request: &Request<'_>) -> Option<Vec<u8>> {
+        self.repeats.find(request).map(|(_, frame)| frame.to_vec())
     }
 
     /// What is known of the edge inside, for tests.

@@ -13,6 +13,9 @@ pub struct Answer {
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// Up to this wall time, Unix ms, the same request gets the same answer while nothing new
+    /// comes in; 0 where that is not known.
+    pub until_ms: i64,
 }
 
 impl Answer {
@@ -22,7 +25,7 @@ impl Answer {
         Self {
             status,
             headers: Vec::with_capacity(16),
-            body: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -56,6 +56,12 @@ pub(crate) extern "C" fn edge_start(len: u32) -> u32 {
     output_len()
 }
 
+/// Id of the last start's output, 0 where it has none: outputs of one id are the same bytes.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn edge_repeated() -> u32 {
+    isolate(|isolate| isolate.repeated())
+}
+
 /// Resumes a request; returns the output's length.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn edge_resume(len: u32) -> u32 {

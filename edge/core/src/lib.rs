@@ -45,6 +45,7 @@ mod lifetime;
 mod live;
 mod models;
 mod overlay;
+mod repeat;
 mod resource;
 mod router;
 mod routes;

@@ -28,6 +28,10 @@ pub const SERVED_MAX: usize = 256;
 pub const KEY_MAX_BYTES: usize = 480;
 /// Bodies of hot lists kept as answered; 200 items of 64-byte ids are about 40 KiB.
 pub const ANSWERS_MAX: usize = 64;
+/// Answers that are given again as they are, in their output frames.
+pub const REPEATS_MAX: usize = 64;
+/// Longest sum of query, path and headers that such an answer is kept for.
+pub const REPEAT_ASKED_MAX_BYTES: usize = 1_024;
 /// Model snapshots kept.
 pub const MODELS_MAX: usize = 4;
 
@@ -50,6 +54,11 @@ impl Buckets {
             burst,
             table: alloc::vec![(burst, i64::MIN); slots],
         }
+    }
+
+    /// Whether nobody's rate is counted.
+    pub(crate) fn is_off(&self) -> bool {
+        self.table.is_empty()
     }
 
     /// Takes a token of this client; `Err` holds the seconds until there is one.

@@ -80,10 +80,12 @@ pub(crate) fn parse_hex16(text: &str) -> Option<[u8; 16]> {
     if text.len() != 32 || !text.is_ascii() {
         return None;
     }
-    let value = u128::from_str_radix(text, 16)
-        .ok()
-        .filter(|_| !text.starts_with('+'))?;
-    Some(value.to_be_bytes())
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -106,17 +106,20 @@ pub(crate) fn values_of_row(model: &Model, scorer: &Scorer<'_>, row: u32) -> Vec
 }
 
 fn by_formula(scorer: &Scorer<'_>, rows: &[u32], scoring: Scoring) -> ScoredRows {
-    let mut degradations = u32::from(scorer.is_prior_bad && scorer.formula_reads_prior());
-    let mut scores = Vec::with_capacity(rows.len());
-    scorer.each_terms(rows, |terms| {
-        degradations = degradations.saturating_add(terms.degradations);
-        scores.push(terms.score());
-    });
+    let (matrix, degradations) = matrix_of(scorer, rows, scorer.reads());
+    let is_prior_bad = scorer.is_prior_bad && scorer.formula_reads_prior();
     ScoredRows {
-        scores,
-        degradations,
+        scores: formula(scorer, &matrix, rows),
+        degradations: degradations + u32::from(is_prior_bad),
         scoring,
     }
+}
+
+/// The formula's scores.
+fn formula(scorer: &Scorer<'_>, matrix: &Matrix, rows: &[u32]) -> Vec<f64> {
+    let mut scores = Vec::with_capacity(rows.len());
+    scorer.each_terms(matrix, rows, |terms| scores.push(terms.score()));
+    scores
 }
 
 /// Values of features for rows, and how many stored ones were bad: every one counts once,
@@ -175,11 +178,7 @@ impl Values {
         let mut values = Vec::with_capacity(blend.len());
         for head in blend {
             values.push(match head.name.as_str() {
-                FORMULA => {
-                    let mut scores = Vec::with_capacity(rows.len());
-                    scorer.each_terms(rows, |terms| scores.push(terms.score()));
-                    scores
-                }
+                FORMULA => formula(scorer, &matrix, rows),
                 VECTORS => {
                     let dots = &matrix.column(Feature::DeepDot as u16)[..rows.len()];
                     dots.iter()

@@ -325,22 +325,25 @@ impl Candidates {
             .flatten()
     }
 
-    /// The row's value of `feature` as ranking reads it, and whether it was a bad number:
-    /// the default where it is absent, not finite or out of range, or where items of that
-    /// kind do not have it.
+    /// The features that the row was given and that items of its kind have.
     #[inline]
-    pub(crate) fn checked(&self, row: usize, feature: Feature) -> (f32, bool) {
-        let spec = feature.spec();
-        let given = self.present.get(row).copied().unwrap_or(0) >> feature as u32 & 1 == 1;
+    pub(crate) fn given(&self, row: usize) -> u32 {
         let kind = self.kind.get(row).copied().unwrap_or_default();
-        if !given || spec.kinds >> kind as u8 & 1 == 0 {
-            return (spec.default, false);
-        }
-        match self.columns[feature as usize].get(row).copied() {
-            // NaN is in no range; -0.0 is 0.
-            Some(value) if value >= spec.min && value <= spec.max => (value + 0.0, false),
-            Some(_) => (spec.default, true),
-            None => (spec.default, false),
-        }
+        self.present.get(row).copied().unwrap_or(0) & OF_KIND[kind as usize]
     }
 }
+
+/// The stored features that items have, by kind.
+const OF_KIND: [u32; Kind::ALL.len()] = {
+    let mut of_kind = [0; Kind::ALL.len()];
+    let mut feature = 0;
+    while feature < Feature::COUNT {
+        let mut kind = 0;
+        while kind < of_kind.len() {
+            of_kind[kind] |= (Feature::ALL[feature].spec().kinds as u32 >> kind & 1) << feature;
+            kind += 1;
+        }
+        feature += 1;
+    }
+    of_kind
+};

@@ -1,9 +1,9 @@
 //! Removal rules and filters: which candidates may be ranked at all.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::candidates::{Candidates, NO_LABEL};
-use crate::index::HashIndex;
 use crate::query::{Query, Removed};
 
 /// Candidates that survived the removal rules.
@@ -18,7 +18,7 @@ pub(crate) fn eligible(query: &Query<'_>, candidates: &Candidates) -> Eligible {
     let authors = author_rules(query, candidates);
     let items = ItemRule::new(query.removed_items);
     let filter = Filter::new(query, candidates);
-    let mut seen = HashIndex::with_capacity(candidates.len());
+    let mut firsts = Firsts::new(candidates.len());
     let mut rows = Vec::with_capacity(candidates.len());
     let mut removed = Removed::default();
     for row in 0..candidates.len() {
@@ -35,10 +35,9 @@ pub(crate) fn eligible(query: &Query<'_>, candidates: &Candidates) -> Eligible {
             removed.shown += 1;
         } else if !filter.keeps(candidates, row) {
             removed.filtered += 1;
-        } else if seen.find(id, |_| true).is_some() {
+        } else if !firsts.take(&candidates.id_hashes, row as u32, id) {
             removed.repeated += 1;
         } else {
-            seen.insert(id);
             rows.push(row as u32);
         }
     }
@@ -71,6 +70,41 @@ fn author_rules(query: &Query<'_>, candidates: &Candidates) -> Vec<AuthorRule> {
         }
     };
     candidates.author_hashes.iter().map(rule).collect()
+}
+
+/// The first row of each id, open-addressed by the ids' hashes, which are uniform.
+struct Firsts {
+    /// Rows, or `NO_ROW`; a power of two, at most a quarter full, so that most rows find
+    /// theirs at once.
+    slots: Vec<u32>,
+}
+
+const NO_ROW: u32 = u32::MAX;
+
+impl Firsts {
+    fn new(rows: usize) -> Self {
+        Self {
+            slots: vec![NO_ROW; (4 * rows).next_power_of_two()],
+        }
+    }
+
+    /// Whether no row before has the id; `ids` are all rows' hashes.
+    #[inline]
+    fn take(&mut self, ids: &[u64], row: u32, id: u64) -> bool {
+        let mask = self.slots.len() - 1;
+        let mut at = id as usize & mask;
+        loop {
+            let slot = &mut self.slots[at];
+            if *slot == NO_ROW {
+                *slot = row;
+                return true;
+            }
+            if ids.get(*slot as usize).copied().unwrap_or(0) == id {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+    }
 }
 
 /// 16,384 bits: with 2,000 items removed one miss in eight needs a search.

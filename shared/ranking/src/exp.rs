@@ -14,6 +14,8 @@ const ONE_AND_A_HALF_LN2: f64 = f64::from_bits(0x3ff0_a2b2_0000_0000);
 /// The first `f64` whose high word is 0x3e300001: below, exp(x) is 1 + x.
 const TINY: f64 = f64::from_bits(0x3e30_0001_0000_0000);
 
+/// 2^52: from here on the lowest bits of an `f64` count integers.
+const INTEGERS: f64 = 4_503_599_627_370_496.0;
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 const INVERSE_LN2: f64 = f64::from_bits(0x3ff7_1547_652b_82fe);
@@ -43,25 +45,31 @@ pub(crate) fn exp_all(values: &mut [f64]) {
 #[inline(always)]
 fn common(x: f64) -> f64 {
     let magnitude = x.abs();
-    let half = if x < 0.0 { -0.5 } else { 0.5 };
-    let far = (INVERSE_LN2 * x + half) as i32;
-    let near = if x < 0.0 { -1 } else { 1 };
+    let far = floor(INVERSE_LN2 * magnitude + 0.5);
     let k = if magnitude >= ONE_AND_A_HALF_LN2 {
         far
     } else {
-        near
+        1.0
     };
-    let k = if magnitude >= HALF_LN2 { k } else { 0 };
-    let high = x - f64::from(k) * LN2_HIGH;
-    let low = f64::from(k) * LN2_LOW;
+    let k = if magnitude >= HALF_LN2 { k } else { 0.0 };
+    let k = if x < 0.0 { -k } else { k };
+    let high = x - k * LN2_HIGH;
+    let low = k * LN2_LOW;
     let reduced = high - low;
     let square = reduced * reduced;
     let c = reduced
         - square * (P[0] + square * (P[1] + square * (P[2] + square * (P[3] + square * P[4]))));
     let y = 1.0 + (reduced * c / (2.0 - c) - low + high);
     // Exact: the result is a normal number.
-    let scaled = y * f64::from_bits(((1023 + i64::from(k)) as u64) << 52);
+    let scaled = y * f64::from_bits((k + (INTEGERS + 1023.0)).to_bits() << 52);
     if magnitude >= TINY { scaled } else { 1.0 + x }
+}
+
+/// The largest integer not above `x`, 0..2^51, without leaving the lanes.
+#[inline(always)]
+fn floor(x: f64) -> f64 {
+    let nearest = (x + INTEGERS) - INTEGERS;
+    if nearest > x { nearest - 1.0 } else { nearest }
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub fn explain<'a>(
 }
 
 fn formula<'a>(query: &Query<'_>, scorer: &Scorer<'_>, row: usize) -> Vec<Contribution<'a>> {
-    let terms = scorer.terms(row);
+    let (terms, _) = scorer.terms(row);
     let names = term_names(query.profile).iter().enumerate();
     names
         .map(|(term, &name)| Contribution {

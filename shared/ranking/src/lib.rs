@@ -24,6 +24,7 @@ pub mod id;
 mod index;
 #[cfg(test)]
 mod laws;
+mod log1p;
 mod matrix;
 pub mod merge;
 mod order;

@@ -3,6 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::feature::Feature;
+
 /// Rows are padded to a multiple of this, so that evaluators never have a tail.
 pub const LANES: usize = 16;
 
@@ -72,6 +74,11 @@ impl Matrix {
     pub fn column(&self, feature: u16) -> &[f32] {
         let start = self.place(feature) * self.stride;
         &self.values[start..start + self.stride]
+    }
+
+    /// The values of a stored feature, without padding.
+    pub(crate) fn stored(&self, feature: Feature) -> &[f32] {
+        &self.column(feature as u16)[..self.rows]
     }
 
     /// The values of `feature` to write; empty where it is not held.

@@ -4,14 +4,13 @@
 //! of the terms from left to right in the order the design writes them. `explain`
 //! reads the same terms, so what it shows sums to the score bit by bit.
 
-use alloc::vec::Vec;
-
+use crate::blend::matrix_of;
 use crate::candidates::{Candidates, Kind};
 use crate::config::RankingConfig;
-use crate::exp::exp_all;
 use crate::feature::{Feature, FeatureSet};
+use crate::matrix::Matrix;
 use crate::query::{Context, Profile};
-use crate::terms;
+use crate::terms::{self, Affinities};
 
 /// The prior of `completion` where the catalogue has none, and of `deep`.
 const PRIOR_DEFAULT: f64 = 0.5;
@@ -41,11 +40,10 @@ pub fn score(
 ) -> Scored {
     let context = Context::default();
     let scorer = Scorer::new(profile, candidates, config, prior, now_ms, &context);
-    let terms = scorer.terms(row);
+    let (terms, degradations) = scorer.terms(row);
     Scored {
         score: terms.score(),
-        degradations: terms.degradations
-            + u32::from(scorer.is_prior_bad && scorer.formula_reads_prior()),
+        degradations: degradations + u32::from(scorer.is_prior_bad && scorer.formula_reads_prior()),
     }
 }
 
@@ -58,11 +56,10 @@ pub(crate) const fn term_names(profile: Profile) -> &'static [&'static str] {
 }
 
 /// The terms of one row; entries beyond the profile's are weight and value 0.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Terms {
     pub(crate) values: [f64; 5],
     pub(crate) weights: [f64; 5],
-    pub(crate) degradations: u32,
 }
 
 impl Terms {
@@ -99,12 +96,7 @@ pub(crate) struct Scorer<'a> {
     pub(crate) is_prior_bad: bool,
     pub(crate) now_ms: i64,
     pub(crate) context: &'a Context<'a>,
-    /// log1p of 0, 1, 2 ...: most numbers of interactions are small.
-    affinities: [f64; AFFINITIES],
 }
-
-/// Numbers of interactions whose logarithm is computed once a request.
-const AFFINITIES: usize = 16;
 
 impl<'a> Scorer<'a> {
     pub(crate) fn new(
@@ -124,7 +116,6 @@ impl<'a> Scorer<'a> {
             is_prior_bad: !is_ratio,
             now_ms,
             context,
-            affinities: core::array::from_fn(|count| terms::affinity(count as f64)),
         }
     }
 
@@ -159,124 +150,74 @@ impl<'a> Scorer<'a> {
         self.candidates.kind.get(row).copied().unwrap_or_default()
     }
 
-    /// The rows' terms in the design's order, one after the other.
-    pub(crate) fn each_terms(&self, rows: &[u32], mut each: impl FnMut(Terms)) {
-        let decay = self.config.freshness_decay_per_hour;
+    /// The terms of `rows` in the design's order, one after the other. `matrix` has the
+    /// values of [`Scorer::reads`] for them.
+    pub(crate) fn each_terms(&self, matrix: &Matrix, rows: &[u32], mut each: impl FnMut(Terms)) {
         let ages = rows.iter().map(|&row| self.age_hours(row as usize));
-        let mut freshness: Vec<f64> = ages.map(|age| -decay * age).collect();
-        exp_all(&mut freshness);
-        for (&row, freshness) in rows.iter().zip(freshness) {
-            each(self.terms_with(row as usize, freshness));
+        let freshness = terms::freshness(ages, self.config.freshness_decay_per_hour);
+        let engagement = terms::engagement(matrix);
+        let affinities = Affinities::new();
+        let affinity = matrix.stored(Feature::Interactions);
+        let affinity = affinity
+            .iter()
+            .map(|&count| affinities.of(f64::from(count)));
+        let shared = freshness.into_iter().zip(engagement).zip(affinity);
+        let shared = rows.iter().map(|&row| self.kind(row as usize)).zip(shared);
+        match self.profile {
+            Profile::Feed => {
+                for (kind, ((freshness, engagement), affinity)) in shared {
+                    let weights = &self.config.feed[kind as usize];
+                    each(Terms {
+                        values: [freshness, engagement, affinity, 0.0, 0.0],
+                        weights: [
+                            weights.freshness,
+                            weights.engagement,
+                            weights.affinity,
+                            0.0,
+                            0.0,
+                        ],
+                    });
+                }
+            }
+            Profile::Video => {
+                let column = |feature| matrix.stored(feature).iter().map(|&value| f64::from(value));
+                let watched = column(Feature::WatchRatioSum).zip(column(Feature::TimedViews));
+                let views = self.config.completion_prior_views;
+                let completion =
+                    watched.map(|(sum, timed)| terms::completion(sum, timed, self.prior, views));
+                let deep = column(Feature::DeepDot).map(terms::deep);
+                for ((kind, ((freshness, engagement), affinity)), (completion, deep)) in
+                    shared.zip(completion.zip(deep))
+                {
+                    let weights = &self.config.video[kind as usize];
+                    each(Terms {
+                        values: [freshness, completion, engagement, affinity, deep],
+                        weights: [
+                            weights.freshness,
+                            weights.completion,
+                            weights.engagement,
+                            weights.affinity,
+                            weights.deep,
+                        ],
+                    });
+                }
+            }
         }
     }
 
-    /// The row's terms in the design's order.
-    pub(crate) fn terms(&self, row: usize) -> Terms {
-        let decay = self.config.freshness_decay_per_hour;
-        self.terms_with(row, terms::freshness(self.age_hours(row), decay))
+    /// The row's terms in the design's order, and how many bad numbers they read.
+    pub(crate) fn terms(&self, row: usize) -> (Terms, u32) {
+        let rows = [u32::try_from(row).unwrap_or(u32::MAX)];
+        let (matrix, degradations) = matrix_of(self, &rows, self.reads());
+        let mut terms = Terms::default();
+        self.each_terms(&matrix, &rows, |row| terms = row);
+        (terms, degradations)
     }
 
     #[inline]
     fn age_hours(&self, row: usize) -> f64 {
         let created_at_ms = self.candidates.created_at_ms.get(row).copied();
         terms::age_hours(self.now_ms, created_at_ms.unwrap_or(i64::MIN))
-    }
-
-    #[inline]
-    fn terms_with(&self, row: usize, freshness: f64) -> Terms {
-        let kind = self.kind(row) as usize;
-        let mut facts = Facts {
-            candidates: self.candidates,
-            row,
-            degradations: 0,
-        };
-        let engagement = terms::engagement(
-            facts.read(Feature::Likes),
-            facts.read(Feature::Comments),
-            facts.read(Feature::Shares),
-            facts.read(Feature::Impressions),
-        );
-        let affinity = self.affinity(facts.read(Feature::Interactions));
-        match self.profile {
-            Profile::Feed => {
-                let weights = &self.config.feed[kind];
-                Terms {
-                    values: [freshness, engagement, affinity, 0.0, 0.0],
-                    weights: [
-                        weights.freshness,
-                        weights.engagement,
-                        weights.affinity,
-                        0.0,
-                        0.0,
-                    ],
-                    degradations: facts.degradations,
-                }
-            }
-            Profile::Video => {
-                let completion = terms::completion(
-                    facts.read(Feature::WatchRatioSum),
-                    facts.read(Feature::TimedViews),
-                    self.prior,
-                    self.config.completion_prior_views,
-                );
-                let deep = terms::deep(self.deep_dot(&mut facts));
-                let weights = &self.config.video[kind];
-                Terms {
-                    values: [freshness, completion, engagement, affinity, deep],
-                    weights: [
-                        weights.freshness,
-                        weights.completion,
-                        weights.engagement,
-                        weights.affinity,
-                        weights.deep,
-                    ],
-                    degradations: facts.degradations,
-                }
-            }
-        }
-    }
-
-    /// log1p(interactions).
-    #[inline]
-    fn affinity(&self, interactions: f64) -> f64 {
-        let count = interactions as usize;
-        match self.affinities.get(count) {
-            Some(&affinity) if count as f64 == interactions => affinity,
-            _ => terms::affinity(interactions),
-        }
-    }
-
-    /// The dot product the origin gave, else that of the sketches.
-    #[inline]
-    fn deep_dot(&self, facts: &mut Facts<'_>) -> f64 {
-        let given = facts.read(Feature::DeepDot);
-        let Some(user) = &self.context.vector else {
-            return given;
-        };
-        let is_given = self
-            .candidates
-            .feature(facts.row, Feature::DeepDot)
-            .is_some();
-        match self.candidates.sketch.dot(facts.row, user) {
-            Some(dot) if !is_given => f64::from(dot),
-            _ => given,
-        }
-    }
-}
-
-/// Reads a row's facts and counts the bad ones.
-struct Facts<'a> {
-    candidates: &'a Candidates,
-    row: usize,
-    degradations: u32,
-}
-
-impl Facts<'_> {
-    #[inline]
-    fn read(&mut self, feature: Feature) -> f64 {
-        let (value, is_bad) = self.candidates.checked(self.row, feature);
-        self.degradations += u32::from(is_bad);
-        f64::from(value)
     }
 }
 

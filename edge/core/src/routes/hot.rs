@@ -136,8 +136,37 @@ impl Hot {
             cache_tag: Some("list:hot"),
             rung: Some(rung),
         };
-        answer::stored(step.context, &source, body)
+        answer::stored(step.context, &source, body).until(until_ms(step, &source))
     }
+}
+
+/// Up to when, wall Unix ms, the same question gets the same bytes and the same headers while
+/// nothing new comes in; 0 where the next one may find it otherwise, or has something to do.
+fn until_ms(step: &Step<'_>, source: &Source<'_>) -> i64 {
+    let (Look::Have { freshness, age_ms }, false) = (source.look, step.context.missed) else {
+        return 0;
+    };
+    let overlay = &step.state.overlay;
+    if freshness != Freshness::Fresh || overlay.current.is_none() {
+        return 0;
+    }
+    // The headers say for how many seconds the list stays fresh.
+    let fresh_ms = i64::from(source.lifetime.fresh_s) * 1_000;
+    let second_ms = step.wall_ms + (fresh_ms - age_ms) % 1_000;
+    let moment_ms = step.wall_ms - step.wall_ms.rem_euclid(lifetime::HOT_STEP_MS);
+    // A fresh overlay is looked for again, and a stale one waited for, as soon as it is not.
+    let overlay_lives = lifetime::of(&Resource::Overlay);
+    let overlay_s = match overlay_lives.state(step.wall_ms - overlay.stored_at_ms) {
+        Freshness::Fresh => overlay_lives.fresh_s,
+        _ => overlay_lives.stale_s,
+    };
+    [
+        moment_ms + lifetime::HOT_STEP_MS - 1,
+        overlay.stored_at_ms + i64::from(overlay_s) * 1_000,
+        overlay.prefetch_at_ms - 1,
+    ]
+    .into_iter()
+    .fold(second_ms, i64::min)
 }
 
 /// The moment that scores are of, wall Unix ms: in steps, so that the bytes, and so the entity

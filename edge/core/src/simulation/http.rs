@@ -183,6 +183,33 @@ fn shared_lists_are_validated_and_tagged() {
 }
 
 #[test]
+fn a_trending_list_is_repeated_for_as_long_as_nothing_changes() {
+    // Every repetition is compared with what is answered anew (`World::note_repeat`).
+    let mut world = World::new(12);
+    let targets = ["/api/v1/hot/trending", "/api/v1/hot/trending?limit=3"];
+    for step in 0..3_000_usize {
+        let mut ask = Ask::get(targets[step % 2]);
+        if step % 3 == 0 {
+            ask = ask.header("origin: https://a.example");
+        }
+        if step % 7 == 0
+            && let Some(etag) = world
+                .answers
+                .last()
+                .and_then(|last| last.answer.get("etag"))
+        {
+            ask = ask.header(&format!("if-none-match: {etag}"));
+        }
+        world.start(&ask);
+        // A second without a request now and then: lists and overlay grow old.
+        let pause_ms = if step % 500 == 0 { 61_000 } else { 13 };
+        world.run_until(world.now_ms + pause_ms);
+    }
+    assert!(world.repeats > 2_000, "{} repeated", world.repeats);
+    assert_eq!(world.answers.len(), 3_000);
+}
+
+#[test]
 fn unknown_things_are_404_and_asked_for_once() {
     let mut world = World::new(11);
     assert_eq!(get(&mut world, "/api/v1/similar/lost").answer.status, 404);

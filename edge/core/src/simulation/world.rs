@@ -10,6 +10,7 @@ use edgewise_wire::keys::Keys;
 
 use super::origin::{Mood, Origin};
 use super::random::Random;
+use crate::frame::write_output;
 use crate::{Answer, Config, Done, Edge, Effect, Output, Request};
 
 /// A fixed start, so that ages never go below zero.
@@ -115,6 +116,8 @@ pub(super) struct World {
     flights: BTreeMap<String, i64>,
     /// Requests whose host died.
     pub(super) lost: BTreeSet<usize>,
+    /// Answers that would have been repeated; each was compared with what was answered.
+    pub(super) repeats: usize,
     pub(super) random: Random,
     config: String,
     agenda: BTreeMap<(i64, u64), Due>,
@@ -155,6 +158,7 @@ impl World {
             coalesces: config.contains(r#""coalesces":true"#),
             flights: BTreeMap::new(),
             lost: BTreeSet::new(),
+            repeats: 0,
             random: Random::new(seed),
             config,
             agenda: BTreeMap::new(),
@@ -193,9 +197,25 @@ impl World {
             headers: &ask.headers,
             ..Request::default()
         };
+        let repeated = self.edge.repeated(&head);
         let output = self.edge.start(&head, &ask.body);
+        self.note_repeat(&head, &output, repeated);
         self.take(request, output);
         request
+    }
+
+    /// What would have been repeated is what was answered (its effects may come up to a second
+    /// later, with the next answer that is no repetition).
+    fn note_repeat(&mut self, head: &Request<'_>, output: &Output, repeated: Option<Vec<u8>>) {
+        let mut frame = Vec::new();
+        if let Some(repeated) = repeated {
+            let answer = output.answer.clone().expect("answered at once");
+            write_output(&Output::finished(answer), &mut frame);
+            assert_eq!(repeated, frame);
+            self.repeats += 1;
+        }
+        write_output(output, &mut frame);
+        self.edge.keep(head, output, &frame);
     }
 
     /// Starts a request and runs the world until nothing is under way.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Derived, Feature, FeatureSet};
+use super::{Derived, Feature, FeatureSet, FeatureSpec};
 use crate::candidates::{Candidates, Kind, NO_LABEL, Sources};
 use crate::config::{HotWindow, RankingConfig};
 use crate::hot::decay;
@@ -39,10 +39,14 @@ pub(crate) struct Inputs<'a> {
 /// Returns how many stored values were bad and took their default.
 pub(crate) fn fill(matrix: &mut Matrix, features: FeatureSet, inputs: &Inputs<'_>) -> u32 {
     let mut degradations = 0;
+    let rows = inputs.rows.iter();
+    let given: Vec<u32> = rows
+        .map(|&row| inputs.candidates.given(row as usize))
+        .collect();
     for feature in Feature::ALL {
         if features.contains(feature as usize) {
             let column = matrix.column_mut(feature as u16);
-            degradations += inputs.stored(feature, column);
+            degradations += inputs.stored(feature, &given, column);
         }
     }
     let mut values = Vec::with_capacity(inputs.rows.len());
@@ -83,19 +87,34 @@ impl Derived {
 }
 
 impl Inputs<'_> {
-    /// Checked values of a stored feature; the number of bad ones.
-    fn stored(&self, feature: Feature, column: &mut [f32]) -> u32 {
+    /// Checked values of a stored feature: the default where it is not `given`, not finite
+    /// or out of range. Returns how many were bad numbers.
+    fn stored(&self, feature: Feature, given: &[u32], column: &mut [f32]) -> u32 {
         let decayed = match feature {
             Feature::Hot1h => self.decay(HotWindow::Hour),
             Feature::Hot24h => self.decay(HotWindow::Day),
             Feature::Hot7d => self.decay(HotWindow::Week),
             _ => 1.0,
         };
-        let mut degradations = 0;
+        let FeatureSpec {
+            default, min, max, ..
+        } = *feature.spec();
+        let values = &self.candidates.columns[feature as usize];
         for (cell, &row) in column.iter_mut().zip(self.rows) {
-            let (value, is_bad) = self.candidates.checked(row as usize, feature);
-            degradations += u32::from(is_bad);
-            *cell = value;
+            *cell = values.get(row as usize).copied().unwrap_or(f32::NAN);
+        }
+        let mut degradations = 0;
+        for (cell, given) in column.iter_mut().zip(given) {
+            let is_given = given >> feature as u32 & 1 == 1;
+            // NaN is in no range.
+            let is_good = *cell >= min && *cell <= max;
+            degradations += u32::from(is_given & !is_good);
+            // -0.0 is 0.
+            *cell = if is_given & is_good {
+                *cell + 0.0
+            } else {
+                default
+            };
         }
         if feature == Feature::DeepDot
             && let Some(user) = &self.context.vector
@@ -128,7 +147,7 @@ impl Inputs<'_> {
 
     fn derived(&self, derived: Derived, matrix: &Matrix, out: &mut Vec<f32>) {
         use Feature as F;
-        let column = |feature: Feature| &matrix.column(feature as u16)[..matrix.rows()];
+        let column = |feature| matrix.stored(feature);
         let rate = |of: Feature, to: Feature, prior: f32, out: &mut Vec<f32>| {
             let pairs = column(of).iter().zip(column(to));
             out.extend(pairs.map(|(of, to)| of / (to + prior)));
@@ -143,26 +162,17 @@ impl Inputs<'_> {
         match derived {
             Derived::AgeHours => self.each(out, |row| self.age_hours(row) as f32),
             Derived::Freshness => {
-                let decay = self.config.freshness_decay_per_hour;
-                self.each(out, |row| {
-                    terms::freshness(self.age_hours(row), decay) as f32
-                });
+                let ages = self.rows.iter().map(|&row| self.age_hours(row as usize));
+                let values = terms::freshness(ages, self.config.freshness_decay_per_hour);
+                out.extend(values.iter().map(|&value| value as f32));
             }
             Derived::Engagement => {
-                let acts = column(F::Likes).iter().zip(column(F::Comments));
-                let rest = column(F::Shares).iter().zip(column(F::Impressions));
-                out.extend(
-                    acts.zip(rest)
-                        .map(|((&likes, &comments), (&shares, &impressions))| {
-                            let [likes, comments, shares, impressions] =
-                                [likes, comments, shares, impressions].map(f64::from);
-                            terms::engagement(likes, comments, shares, impressions) as f32
-                        }),
-                );
+                out.extend(terms::engagement(matrix).iter().map(|&value| value as f32));
             }
             Derived::Affinity => {
+                let affinities = terms::Affinities::new();
                 let interactions = column(F::Interactions).iter();
-                out.extend(interactions.map(|&value| terms::affinity(f64::from(value)) as f32));
+                out.extend(interactions.map(|&value| affinities.of(f64::from(value)) as f32));
             }
             Derived::Completion => {
                 let views = self.config.completion_prior_views;
