@@ -6,6 +6,7 @@ mod chaos;
 mod client;
 mod crash;
 mod golden;
+mod herd;
 mod live;
 mod models;
 mod outage;
