@@ -16,6 +16,10 @@ pub const MEMORY_MAX_BYTES: usize = 48 << 20;
 pub const MEMORY_MAX_ENTRIES: usize = 65_536;
 /// Leases held at the same time.
 pub const LEASES_MAX: usize = 1_024;
+/// Requests of an isolate at the origin at the same time; more are not sent.
+pub const ORIGIN_REQUESTS_MAX: usize = 64;
+/// The same for refreshes that nobody waits for.
+pub const ORIGIN_REFRESHES_MAX: usize = 48;
 /// A stored value or origin answer longer than this is not taken.
 pub const VALUE_MAX_BYTES: usize = 8 << 20;
 /// Longest queue message.

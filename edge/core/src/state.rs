@@ -21,6 +21,7 @@ use crate::served::ServedBuffer;
 use crate::stats::Stats;
 use crate::store::Look;
 use crate::store::breaker::Breaker;
+use crate::store::crowd::Crowd;
 use crate::store::lease::Leases;
 use crate::store::memory::{Entry, Memory, Value};
 
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub(crate) models: Models,
     pub(crate) answers: Answers,
     pub(crate) breaker: Breaker,
+    pub(crate) crowd: Crowd,
     pub(crate) leases: Leases,
     pub(crate) buckets: Buckets,
     pub(crate) served: ServedBuffer,
@@ -49,6 +51,7 @@ impl State {
             models: Models::default(),
             answers: Answers::default(),
             breaker: Breaker::default(),
+            crowd: Crowd::default(),
             leases: Leases::default(),
             buckets,
             served: ServedBuffer::default(),

@@ -17,7 +17,9 @@ pub(crate) struct Stats {
     pub(crate) origin_hits: u64,
     /// Requests to the origin.
     pub(crate) origin_fetches: u64,
-    /// Of them failed or too late.
+    /// Requests that were not sent because too many were at the origin.
+    pub(crate) origin_shed: u64,
+    /// Requests to the origin that failed or were too late.
     pub(crate) origin_failures: u64,
     /// Values that could not be decoded or were of somebody else.
     pub(crate) values_refused: u64,

@@ -1,6 +1,7 @@
 //! The tiers: isolate memory, the data centre's cache, the global key-value store, the origin.
 
 pub(crate) mod breaker;
+pub(crate) mod crowd;
 pub(crate) mod envelope;
 pub(crate) mod lease;
 pub(crate) mod load;

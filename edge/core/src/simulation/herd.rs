@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::origin::Mood;
 use super::reading::{fetched_since, get};
 use super::world::{Ask, World};
+use crate::limits::ORIGIN_REQUESTS_MAX;
 
 /// Requests at once.
 const HERD: usize = 200;
@@ -119,4 +120,39 @@ fn a_negative_entry_is_asked_for_once_when_it_expires() {
             assert!(waited_ms <= WAIT_MAX_MS, "{waited_ms} ms");
         }
     }
+}
+
+#[test]
+fn a_slow_origin_is_not_asked_by_ever_more() {
+    let mut world = world(true);
+    world.origin.mood = Mood::Takes(1_500);
+    let from = world.fetched.len();
+    let asks = (0..HERD).map(|n| Ask::get(alloc::format!("/api/v1/similar/near{n}")));
+    let requests: Vec<usize> = asks.map(|ask| world.start(&ask)).collect();
+    world.run_until(i64::MAX);
+    let similar = |path: &&&str| path.contains("/similar/");
+    let asked = fetched_since(&world, from).iter().filter(similar).count();
+    assert_eq!(asked, ORIGIN_REQUESTS_MAX);
+    let answered = |request: &usize| {
+        let mut answers = world.answers.iter();
+        answers
+            .find(|answered| answered.request == *request)
+            .expect("an answer")
+    };
+    let (ok, shed): (Vec<_>, Vec<_>) = requests
+        .iter()
+        .map(answered)
+        .partition(|it| it.answer.status == 200);
+    assert_eq!(ok.len(), ORIGIN_REQUESTS_MAX);
+    for refused in shed {
+        assert_eq!(refused.answer.status, 503);
+        assert!(refused.answer.get("retry-after").is_some());
+        assert!(refused.waited_ms < 100, "{} ms", refused.waited_ms);
+    }
+    // Afterwards there is room again.
+    world.origin.mood = Mood::Well;
+    assert_eq!(
+        get(&mut world, "/api/v1/similar/near199").answer.status,
+        200
+    );
 }

@@ -77,6 +77,8 @@ pub(crate) struct Load {
     /// Milliseconds between asking the origin and its answer.
     pub(crate) origin_ms: Option<i64>,
     asked_at_ms: i64,
+    /// Wall time at which the origin's answer is not waited for any longer, Unix ms.
+    given_up_ms: i64,
 }
 
 impl Load {
@@ -95,6 +97,7 @@ impl Load {
             origin_failed: false,
             origin_ms: None,
             asked_at_ms: 0,
+            given_up_ms: 0,
         }
     }
 
@@ -288,6 +291,13 @@ impl Load {
         {
             return self.settle(state, wall_ms, effects);
         }
+        let is_refresh = self.purpose == Purpose::Refresh;
+        self.given_up_ms = wall_ms + i64::from(timeout_ms);
+        if !state.crowd.enter(wall_ms, self.given_up_ms, is_refresh) {
+            state.stats.origin_shed += 1;
+            self.origin_failed = true;
+            return self.settle(state, wall_ms, effects);
+        }
         state.stats.origin_fetches += 1;
         let until_ms = wall_ms + lease_ms(state, timeout_ms);
         state.leases.extend(self.hash, until_ms);
@@ -314,6 +324,7 @@ impl Load {
 
     fn take_origin(&mut self, state: &mut State, wall_ms: i64, results: &[Done<'_>]) {
         self.origin_ms = Some(wall_ms.saturating_sub(self.asked_at_ms).max(0));
+        state.crowd.leave(self.given_up_ms);
         let result = results.first().copied().unwrap_or_default();
         match result.status {
             200 => {
