@@ -85,6 +85,13 @@ impl Step<'_> {
         self.state.look(resource, &resource.key(), self.wall_ms)
     }
 
+    /// Whether an answer is made of it without waiting: it is current enough, or the origin's
+    /// last answer was a failure, so that waiting for a newer one is no use. Refreshes find out
+    /// when it is well again.
+    pub(crate) fn is_ready(&self, look: Look) -> bool {
+        look.is_ready() || look.is_usable() && self.state.breaker.has_failed()
+    }
+
     /// Loads for the answer.
     pub(crate) fn load(&mut self, resource: Resource, purpose: Purpose) {
         self.jobs.push(Job::Load(Load::new(resource, purpose)));
@@ -105,8 +112,7 @@ impl Step<'_> {
         }
         self.context.overlay_asked = true;
         let look = self.state.look(&Resource::Overlay, "", self.wall_ms);
-        let hopeless = look.is_usable() && self.state.breaker.is_open();
-        if look.is_ready() || hopeless {
+        if self.is_ready(look) {
             return false;
         }
         self.load(

@@ -2,6 +2,7 @@
 //! or hangs, whose queue refuses and whose isolates die. Every run follows from its seed.
 
 mod device;
+mod down;
 mod herd;
 mod http;
 mod origin;

@@ -146,7 +146,7 @@ impl Feed {
             return waits;
         };
         let look = step.state.look(&best.resource, &best.key, step.wall_ms);
-        if look.is_ready() {
+        if step.is_ready(look) {
             step.state.stats.memory_hits += 1;
         } else {
             let has_lower_rung = others

@@ -49,7 +49,7 @@ impl Hot {
         if !self.loaded {
             self.loaded = true;
             let mut waits = step.await_overlay(step.state.config.origin_first_budget_ms);
-            if look.is_ready() {
+            if step.is_ready(look) {
                 step.state.stats.memory_hits += 1;
             } else {
                 let otherwise_ms = step.state.config.origin_cold_budget_ms;

@@ -37,7 +37,7 @@ impl Items {
         if !self.loaded {
             self.loaded = true;
             let mut waits = step.await_overlay(step.state.config.origin_first_budget_ms);
-            let lacking = self.ids_where(step, |look| !look.is_ready());
+            let lacking = self.ids_where(step, |look| !step.is_ready(look));
             if lacking.is_empty() {
                 step.state.stats.memory_hits += 1;
             } else {

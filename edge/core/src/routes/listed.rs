@@ -62,7 +62,7 @@ impl Listed {
             if matches!(self.asked, Asked::Similar(_)) {
                 waits = step.await_overlay(step.state.config.origin_first_budget_ms);
             }
-            if look.is_ready() {
+            if step.is_ready(look) {
                 step.state.stats.memory_hits += 1;
             } else {
                 let otherwise_ms = step.state.config.origin_cold_budget_ms;

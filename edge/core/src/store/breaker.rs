@@ -36,6 +36,11 @@ impl Breaker {
         self.failures >= FAILURES_TO_OPEN
     }
 
+    /// Whether the last request failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Whether a request may go to the origin now; in the half-open state one at a time.
     pub(crate) fn admit(&mut self, wall_ms: i64) -> bool {
         if !self.is_open() {

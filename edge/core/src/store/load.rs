@@ -20,6 +20,9 @@ const LEASE_SLACK_MS: i64 = 500;
 /// A lease where the host coalesces: a holder whose client left is missed for no longer, and the
 /// next one joins the origin request that is under way.
 const COALESCED_LEASE_MS: i64 = 50;
+/// A refresh of the overlay takes no longer, so that a hung origin is found out before the
+/// overlay is so old that answers would wait for it.
+const OVERLAY_TIMEOUT_MS: u32 = 1_000;
 /// After a failed refresh the next one waits this long.
 const BACKOFF_MS: i64 = 1_000;
 /// An origin's clock may be this far ahead of the edge's.
@@ -221,6 +224,9 @@ impl Load {
     fn left_ms(&mut self, state: &State, wall_ms: i64) -> u32 {
         let config = &state.config;
         let budget_ms = match self.purpose {
+            Purpose::Refresh if self.resource == Resource::Overlay => {
+                config.refresh_timeout_ms.min(OVERLAY_TIMEOUT_MS)
+            }
             Purpose::Refresh => config.refresh_timeout_ms,
             Purpose::AnswerFromTiers => 0,
             Purpose::Answer { .. } if self.look(state, wall_ms).is_usable() => {
