@@ -12,18 +12,7 @@ pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
     setup::everything()?;
     build::edge()?;
     check::dry_run_deploy()?;
-    let mut wasm = Command::new("cargo");
-    wasm.args([
-        "build",
-        "--profile",
-        "wasm",
-        "--target",
-        "wasm32-unknown-unknown",
-        "--lib",
-    ]);
-    wasm.args(["--package", "edgewise-benches"])
-        .current_dir(paths::root());
-    run("build the workloads for WASM", &mut wasm)?;
+    build::cargo_wasm("edgewise-benches")?;
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release"])

@@ -20,8 +20,8 @@ use crate::processes::{run, run_quietly};
 /// A ratchet: the check fails where the module outgrows them by 2 %; lower them where it shrinks.
 /// They are not the bar, which is 250,000 bytes and 95,000 in gzip (an isolate that starts
 /// compiles them all). The module is over it, and `cargo xtask bench` says by how much.
-const EDGE_WASM_BYTES: usize = 612_500;
-const EDGE_WASM_GZIP_BYTES: usize = 264_100;
+const EDGE_WASM_BYTES: usize = 570_600;
+const EDGE_WASM_GZIP_BYTES: usize = 248_900;
 /// What the module may grow by, percent.
 const GROWTH_MAX_PERCENT: usize = 2;
 
@@ -100,15 +100,19 @@ pub(crate) fn origin() -> Result<()> {
     run("build the origin", &mut cargo)
 }
 
-fn cargo_wasm(package: &str) -> Result<()> {
+/// A library as a module. The crate type is given here and not in its manifest: a native build
+/// has no use for it, and cargo ignores the profile's `lto` where a library is asked for, too.
+pub(crate) fn cargo_wasm(package: &str) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.args([
-        "build",
+        "rustc",
         "--profile",
         "wasm",
         "--target",
         "wasm32-unknown-unknown",
         "--lib",
+        "--crate-type",
+        "cdylib",
     ]);
     cargo
         .args(["--package", package])

@@ -4,11 +4,25 @@
 //! state in, and exports need `no_mangle`. A wasm32 module without the threads feature has
 //! one thread, and no export calls another, so the exclusive reference is never aliased.
 //! All work is done by the safe [`Isolate`], which the tests drive.
+//!
+//! The module also brings what `std` would: its allocator, and what a panic does. A host sees a
+//! trap and no message either way; without a reader the messages are dropped when linking.
 #![allow(unsafe_code)]
 
 use core::cell::UnsafeCell;
+use core::panic::PanicInfo;
+
+use dlmalloc::GlobalDlmalloc;
 
 use crate::abi::{ABI_VERSION, Isolate};
+
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
 
 struct Global(UnsafeCell<Isolate>);
 

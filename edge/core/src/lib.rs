@@ -16,11 +16,8 @@
 //! every tier ([`edgewise_cache`]) and one place where values enter (`state`).
 
 extern crate alloc;
-// The module needs an allocator and a panic handler, nothing else: `std` cannot be named.
 #[cfg(test)]
 extern crate std;
-#[cfg(not(test))]
-extern crate std as _;
 
 pub mod abi;
 pub mod config;

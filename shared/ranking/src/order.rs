@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::candidates::Texts;
+use crate::sort::sort_first;
 
 /// An eligible candidate: 16 bytes, so that sorting moves little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +107,7 @@ impl<'a> Order<'a> {
         }
         let end = wanted.max(self.sorted + STEP).max(2 * self.sorted).min(len);
         let rest = &mut self.entries[self.sorted..];
-        let take = end - self.sorted;
-        if take < rest.len() {
-            rest.select_nth_unstable_by(take, |a, b| compare(ids, a, b));
-        }
-        rest[..take].sort_unstable_by(|a, b| compare(ids, a, b));
+        sort_first(rest, end - self.sorted, |a, b| compare(ids, a, b).is_lt());
         self.sorted = end;
     }
 }

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use edgewise_ranking::sort::sort_first;
 use edgewise_ranking::{Candidates, RankingConfig, Sources, id_hash};
 use edgewise_wire::bundle::Bundle;
 use edgewise_wire::overlay::{Overlay, OverlayItem};
@@ -297,7 +298,8 @@ struct Joining<'o> {
 
 fn index_of(candidates: &Candidates) -> Vec<(u64, u32)> {
     let mut index: Vec<(u64, u32)> = candidates.id_hashes.iter().copied().zip(0..).collect();
-    index.sort_unstable();
+    let len = index.len();
+    sort_first(&mut index, len, |a, b| a < b);
     index
 }
 

@@ -21,6 +21,7 @@ use crate::config::{SelectionConfig, VARIETY_DISPLACEMENT_MAX};
 use crate::order::{Entry, Order};
 use crate::query::{Placement, Query, Ranked};
 use crate::scale::Scale;
+use crate::sort::sort_first;
 
 /// Places for which the capped order is computed at a time: the largest page of the
 /// API. Longer rankings (`edgewise rank`) compute it again when they run out.
@@ -434,6 +435,8 @@ fn explore_pool(candidates: &Candidates, entries: &[Entry]) -> Vec<Entry> {
         sources.is_some_and(|sources| sources.contains(Sources::EXPLORE))
     };
     let mut pool: Vec<Entry> = entries.iter().filter(is_explore).copied().collect();
-    pool.sort_unstable_by_key(|entry| candidates.id_hashes.get(entry.row as usize).copied());
+    let hash = |entry: &Entry| candidates.id_hashes.get(entry.row as usize).copied();
+    let len = pool.len();
+    sort_first(&mut pool, len, |a, b| (hash(a), a.row) < (hash(b), b.row));
     pool
 }
