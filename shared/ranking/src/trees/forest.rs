@@ -8,16 +8,19 @@ use crate::vectors::logistic;
 
 use super::ensemble::{Ensemble, EnsembleError, Link};
 use super::naive;
-use super::quick::Quick;
+use super::sliced::Sliced;
+
+/// Rows that are evaluated one by one in any layout: a block of rows would cost more.
+const FEW_ROWS: usize = 1;
 
 /// How the trees of a [`Forest`] lie in memory. Every layout gives the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Node by node from the root, a row at a time: slow and obvious, what tests compare
-    /// with, and for ensembles of long chains, which the other would blow up.
+    /// Node by node from the root, a row at a time: obvious, what tests compare with, and
+    /// quick enough for a row or two.
     Naive,
-    /// Distinct tests first, then the leaves they clear, 32 rows at a time (QuickScorer).
-    QuickScorer,
+    /// Distinct tests first, then from node to node with a bit for each of 256 rows.
+    BitSliced,
 }
 
 /// A checked [`Ensemble`] in the layout that evaluates it fastest.
@@ -45,7 +48,7 @@ pub enum Layout {
 pub struct Forest {
     ensemble: Ensemble,
     /// `None`: the naive layout is the ensemble itself.
-    quick: Option<Quick>,
+    sliced: Option<Sliced>,
 }
 
 impl Forest {
@@ -55,12 +58,7 @@ impl Forest {
     /// What [`Ensemble::check`] finds.
     pub fn new(ensemble: Ensemble) -> Result<Self, EnsembleError> {
         ensemble.check()?;
-        let layout = if Quick::suits(&ensemble) {
-            Layout::QuickScorer
-        } else {
-            Layout::Naive
-        };
-        Ok(Self::laid_out(ensemble, layout))
+        Ok(Self::laid_out(ensemble, Layout::BitSliced))
     }
 
     /// Checks `ensemble` and lays it out as `layout`, for tests and benches.
@@ -73,19 +71,19 @@ impl Forest {
     }
 
     fn laid_out(ensemble: Ensemble, layout: Layout) -> Self {
-        let quick = match layout {
+        let sliced = match layout {
             Layout::Naive => None,
-            Layout::QuickScorer => Some(Quick::new(&ensemble)),
+            Layout::BitSliced => Some(Sliced::new(&ensemble)),
         };
-        Self { ensemble, quick }
+        Self { ensemble, sliced }
     }
 
-    /// The layout that was chosen.
+    /// The layout.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        match self.quick {
+        match self.sliced {
             None => Layout::Naive,
-            Some(_) => Layout::QuickScorer,
+            Some(_) => Layout::BitSliced,
         }
     }
 
@@ -103,9 +101,9 @@ impl Forest {
 
     /// Replaces `sums` by the raw sum (margin) of each row of `matrix`.
     pub fn sums(&self, matrix: &Matrix, sums: &mut Vec<f64>) {
-        match &self.quick {
-            None => naive::sums(&self.ensemble, matrix, sums),
-            Some(quick) => quick.sums(&self.ensemble, matrix, sums),
+        match &self.sliced {
+            Some(sliced) if matrix.rows() > FEW_ROWS => sliced.sums(&self.ensemble, matrix, sums),
+            _ => naive::sums(&self.ensemble, matrix, sums),
         }
         if self.ensemble.average && !self.ensemble.trees.is_empty() {
             let trees = self.ensemble.trees.len() as f64;

@@ -10,7 +10,7 @@ use crate::Matrix;
 use super::random::{ensemble, matrix, shape};
 use super::*;
 
-const LAYOUTS: [Layout; 1] = [Layout::QuickScorer];
+const LAYOUTS: [Layout; 1] = [Layout::BitSliced];
 
 fn bits(ensemble: &Ensemble, layout: Layout, matrix: &Matrix) -> Vec<u64> {
     let forest = Forest::with_layout(ensemble.clone(), layout).expect("a valid ensemble");
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn layouts_agree_to_the_bit(
         shape in shape(),
-        rows in prop_oneof![Just(0_usize), Just(1), Just(15), Just(16), Just(17), Just(32), 33..70_usize],
+        rows in prop_oneof![Just(0_usize), Just(1), Just(15), Just(16), Just(17), Just(32), 33..70_usize, 255..260_usize, Just(513)],
         missing in prop_oneof![Just(0_usize), Just(5), Just(60)],
     ) {
         let ensemble = ensemble(&shape);
@@ -229,53 +229,4 @@ fn a_link_turns_sums_into_predictions() {
     assert_eq!(Link::Exp.apply(0.0), 1.0);
     let nan = Link::Logistic { scale: 0.0 }.apply(f64::INFINITY);
     assert_eq!(nan.to_bits(), f64::NAN.to_bits());
-}
-
-#[test]
-fn chains_that_would_blow_up_stay_naive() {
-    let chain = |to_left: bool| {
-        let nodes = (1..1_000_u16).map(|at| {
-            let next = if at == 999 {
-                Child::Leaf(0)
-            } else {
-                Child::Node(at)
-            };
-            let (left, right) = if to_left {
-                (next, Child::Leaf(at))
-            } else {
-                (Child::Leaf(at), next)
-            };
-            let test = Test::AtMost {
-                threshold: f32::from(at),
-                nan_left: true,
-                zero_left: None,
-            };
-            Node {
-                feature: 0,
-                test,
-                left,
-                right,
-            }
-        });
-        Forest::new(Ensemble {
-            features: vec![0],
-            trees: vec![Tree {
-                nodes: nodes.collect(),
-                leaves: vec![0.0; 1_000],
-            }],
-            ..Ensemble::default()
-        })
-        .expect("valid")
-        .layout()
-    };
-    assert_eq!(
-        chain(true),
-        Layout::Naive,
-        "left subtrees of up to 999 leaves"
-    );
-    assert_eq!(
-        chain(false),
-        Layout::QuickScorer,
-        "left subtrees of one leaf"
-    );
 }

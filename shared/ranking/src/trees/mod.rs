@@ -5,11 +5,11 @@ mod forest;
 #[cfg(test)]
 mod laws;
 mod naive;
-mod quick;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
 mod refusals;
+mod sliced;
 
 pub use ensemble::{
     CATEGORY_WORDS_MAX, Child, Ensemble, EnsembleError, FEATURES_MAX, LEAVES_MAX, LEAVES_TOTAL_MAX,
