@@ -20,8 +20,11 @@ use crate::processes::{run, run_quietly};
 /// A ratchet: the check fails where the module outgrows them by 2 %; lower them where it shrinks.
 /// They are not the bar, which is 250,000 bytes and 95,000 in gzip (an isolate that starts
 /// compiles them all). The module is over it, and `cargo xtask bench` says by how much.
-const EDGE_WASM_BYTES: usize = 570_600;
-const EDGE_WASM_GZIP_BYTES: usize = 248_900;
+const EDGE_WASM_BYTES: usize = 514_000;
+const EDGE_WASM_GZIP_BYTES: usize = 228_800;
+/// What is inlined into its callers when all crates are optimised as one: with the default (225)
+/// edge.wasm is 28 KB larger and no faster.
+const INLINE_THRESHOLD: &str = "llvm-args=-inline-threshold=50";
 /// What the module may grow by, percent.
 const GROWTH_MAX_PERCENT: usize = 2;
 
@@ -71,12 +74,12 @@ impl fmt::Display for Size {
 
 /// `edge/worker/build/{edge.wasm, worker.js, worker_bg.wasm}` and `edge/page/dist`.
 pub(crate) fn edge() -> Result<()> {
-    cargo_wasm("edgewise-edge-core")?;
+    cargo_wasm("edgewise-edge-wasm")?;
     cargo_wasm("edgewise-worker")?;
     let out = paths::root().join("edge/worker/build");
     fs::create_dir_all(&out)?;
     let built = paths::target().join("wasm32-unknown-unknown/wasm");
-    let wasm = shrink(&built.join("edgewise_edge_core.wasm"))?;
+    let wasm = shrink(&built.join("edgewise_edge_wasm.wasm"))?;
     write_if_changed(&paths::edge_wasm(), &wasm)?;
     eprintln!("build: {}", Size::of(&wasm)?);
     let hash: String = Sha256::digest(&wasm)
@@ -116,6 +119,7 @@ pub(crate) fn cargo_wasm(package: &str) -> Result<()> {
     ]);
     cargo
         .args(["--package", package])
+        .args(["--", "-C", INLINE_THRESHOLD])
         .current_dir(paths::root());
     run(&format!("build {package} for WASM"), &mut cargo)
 }

@@ -33,8 +33,6 @@ mod answer;
 mod answers;
 mod context;
 mod cors;
-#[cfg(all(target_arch = "wasm32", feature = "exports"))]
-mod exports;
 mod identity;
 mod job;
 mod ladder;
