@@ -312,7 +312,9 @@ impl Worker {
             });
             // A lost core answers nobody: the dropped sender is a 500.
             let Ok(output) = resumed else { return };
-            if let (Some(answer), Some(reply)) = (output.answer, reply.take()) {
+            if let Some(answer) = output.answer
+                && let Some(reply) = reply.take()
+            {
                 let _ = reply.send(answer);
             }
             if output.done {
