@@ -6,8 +6,9 @@ use std::time::Duration;
 pub(crate) const WORKERS_MAX: usize = 256;
 /// Connections that wait for a worker to accept them, in the kernel.
 pub(crate) const BACKLOG: i32 = 4_096;
-/// Bytes of a request's line and headers.
-pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a request's line and headers that are waited for; what came with the last of them
+/// is read too, so at most twice as many.
+pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Request headers.
 pub(crate) const HEADERS_MAX: usize = 100;
 /// Bytes of a request body that are read; the last one tells the core it was too large.

@@ -168,7 +168,6 @@ impl Worker {
             .header_read_timeout(self.shared.idle)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .pipeline_flush(true)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(served);
         let ended = tokio::select! {

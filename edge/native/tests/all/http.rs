@@ -65,12 +65,26 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 /// Sends bytes and reads until the other side closes.
 #[track_caller]
 pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
+    Answer::read(&exchange(address, bytes))
+}
+
+/// The status, or 0 where the connection was reset: the kernel does that where something was
+/// never read, and may drop the answer with it.
+#[track_caller]
+pub(crate) fn status_or_reset(address: SocketAddr, bytes: &[u8]) -> u16 {
+    match exchange(address, bytes) {
+        nothing if nothing.is_empty() => 0,
+        answer => Answer::read(&answer).status,
+    }
+}
+
+fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(address);
     // It may answer and close before it has read everything.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    Answer::read(&answer)
+    answer
 }
 
 #[track_caller]
