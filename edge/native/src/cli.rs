@@ -15,7 +15,7 @@ use crate::{api, telemetry};
 #[derive(Debug, Parser)]
 #[command(name = "edgewise-edge", version, about)]
 pub(crate) struct Cli {
-    /// Base URL of the origin, e.g. https://origin.example.com
+    /// Base URL of the origin, http:// or https://
     #[arg(long, env = "EDGEWISE_ORIGIN", value_parser = origin)]
     pub(crate) origin: String,
     #[command(flatten)]

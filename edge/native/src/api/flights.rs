@@ -154,3 +154,86 @@ impl Drop for Flight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Flights to an origin that never answers the first `silent` requests and then says "yes".
+    fn before(silent: usize) -> Arc<Flights> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1_024]);
+                if held.len() < silent {
+                    held.push(stream);
+                    continue;
+                }
+                let answer =
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nyes";
+                let _ = stream.write_all(answer);
+            }
+        });
+        let bearer = HeaderValue::from_static("Bearer token");
+        let upstream = Upstream::new(&format!("http://{address}"), bearer);
+        Flights::new(Arc::new(upstream), Handle::current())
+    }
+
+    fn body(answer: Result<UpstreamAnswer, UpstreamError>) -> String {
+        let body = answer.expect("an answer").body;
+        String::from_utf8_lossy(&body).into_owned()
+    }
+
+    #[tokio::test]
+    async fn followers_take_over_from_a_leader_that_came_to_nothing() {
+        let flights = before(1);
+        // The leader's request lasts FLIGHT_MIN; who waits longer asks again.
+        let (leader, follower) = tokio::join!(
+            flights.get("/a", "", SECOND / 10),
+            flights.get("/a", "", 20 * SECOND)
+        );
+        assert!(matches!(leader, Err(UpstreamError::Late(_))));
+        assert_eq!(body(follower), "yes");
+    }
+
+    #[tokio::test]
+    async fn the_list_of_flights_ends_empty() {
+        let flights = before(0);
+        let asked = (0..50).map(|index| format!("/{}", index % 5));
+        let asked: Vec<_> = asked
+            .map(|path| {
+                let flights = Arc::clone(&flights);
+                tokio::spawn(async move { body(flights.get(&path, "", 20 * SECOND).await) })
+            })
+            .collect();
+        for answer in asked {
+            assert_eq!(answer.await.expect("no panic"), "yes");
+        }
+        tokio::time::timeout(20 * SECOND, async {
+            while !flights.open.lock().expect("unpoisoned").is_empty() {
+                tokio::time::sleep(FLIGHT_LINGER).await;
+            }
+        })
+        .await
+        .expect("they end");
+    }
+
+    #[tokio::test]
+    async fn too_many_paths_ask_for_themselves() {
+        let flights = before(0);
+        let (_kept, answer) = watch::channel(None);
+        {
+            let mut open = flights.open.lock().expect("unpoisoned");
+            open.extend((0..FLIGHTS_MAX).map(|index| (format!("/x{index}"), answer.clone())));
+        }
+        assert_eq!(body(flights.get("/a", "", 20 * SECOND).await), "yes");
+        assert_eq!(flights.open.lock().expect("unpoisoned").len(), FLIGHTS_MAX);
+    }
+}

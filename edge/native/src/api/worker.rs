@@ -199,10 +199,11 @@ impl Worker {
         }
         let client = self.shared.fronts.client(peer, &head.headers);
         let wall_ms = clock::wall_ms();
-        let mut zones = self.zones.borrow_mut();
-        let zone = zones.of(path, query, client.timezone, wall_ms);
-        drop(zones);
-        let (timezone, utc_offset_minutes) = zone.unwrap_or_default();
+        let (timezone, utc_offset_minutes) = self
+            .zones
+            .borrow_mut()
+            .of(path, query, client.timezone, wall_ms)
+            .unwrap_or_default();
         let ip = client.ip.to_string();
         let asked = CoreRequest {
             method: head.method.as_str(),
