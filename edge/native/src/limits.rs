@@ -60,6 +60,8 @@ pub(crate) const KV_GROUP_MAX: usize = 128;
 pub(crate) const KV_REMOVED_MAX: usize = 1_024;
 /// A crash loses at most this much of what the key-value store was given.
 pub(crate) const KV_SYNC_EVERY: Duration = Duration::from_secs(5);
+/// Threads of a worker that read the key-value store.
+pub(crate) const KV_READERS_MAX: usize = 8;
 /// Page cache of the key-value store.
 pub(crate) const KV_PAGE_CACHE_BYTES: usize = 32 << 20;
 

@@ -79,7 +79,7 @@ async fn perform(services: &Services, effect: Effect) -> Outcome {
     match effect {
         Effect::CacheGet { key } => Outcome::found(tiers.cache_get(&key)),
         Effect::CachePut { key, ttl_s, body } => {
-            tiers.cache_put(key, ttl_s, body.into());
+            tiers.cache_put(&key, ttl_s, body.into());
             Outcome::done()
         }
         Effect::KvGet { key } => Outcome::found(tiers.kv_get(key).await),

@@ -79,7 +79,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the system gives no runtime")?;
-    runtime.block_on(serve(cli, settings))?;
+    let served = runtime.block_on(serve(cli, settings));
+    // Whoever asked twice does not wait for threads that finish requests.
+    runtime.shutdown_background();
+    served?;
     info!("stopped");
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Tiers {
         self.cache.get(key, clock::wall_s())
     }
 
-    pub(crate) fn cache_put(&self, key: String, ttl_s: u32, body: Bytes) {
+    pub(crate) fn cache_put(&self, key: &str, ttl_s: u32, body: Bytes) {
         self.cache.put(key, ttl_s, body, clock::wall_s());
     }
 

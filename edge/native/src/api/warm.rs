@@ -70,7 +70,7 @@ async fn warm(upstream: &Upstream, tiers: &Tiers) -> Result<usize, WarmError> {
             Err(error) => return Err(error),
         };
         let value = Bytes::from(bundle.stored(clock::wall_ms(), &body));
-        tiers.cache_put(bundle.key(), WARM_TTL_S, value.clone());
+        tiers.cache_put(&bundle.key(), WARM_TTL_S, value.clone());
         tiers.kv_put(bundle.key(), WARM_TTL_S, value);
         counter!(WARMED_TOTAL).increment(1);
         warmed += 1;

@@ -37,7 +37,9 @@ use super::stats::Published;
 use super::zones::Zones;
 use crate::clock;
 use crate::drain::{Phase, Tasks, draining};
-use crate::limits::{BODIES_MAX, BODY_BYTES_MAX, BODY_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::limits::{
+    BODIES_MAX, BODY_BYTES_MAX, BODY_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, KV_READERS_MAX,
+};
 use crate::listen::Connections;
 use crate::telemetry::SHED_TOTAL;
 
@@ -85,6 +87,7 @@ struct Waiting {
 /// The system gives the thread no runtime, or does not take the listener.
 pub(crate) fn run(shared: Arc<Shared>, listener: TcpListener) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(KV_READERS_MAX)
         .enable_all()
         .build()?;
     let local = LocalSet::new();
