@@ -243,7 +243,11 @@ impl Writer {
             group.extend(commands.try_iter().take(SPOOL_GROUP_MAX));
             match self.commit(&group) {
                 Ok(kept) => {
-                    spooled.increment(kept.iter().filter(|&&kept| kept).count() as u64);
+                    let is_kept = |(command, kept): &(&Command, &bool)| {
+                        **kept && matches!(command, Command::Append { .. })
+                    };
+                    let count = group.iter().zip(&kept).filter(is_kept).count();
+                    spooled.increment(count as u64);
                     answer(group, &kept);
                     self.arrived.notify_one();
                 }
