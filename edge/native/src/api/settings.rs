@@ -54,6 +54,7 @@ impl Settings {
             "plain_user": options.plain_user == Permission::Allow,
             "offline": options.offline == Permission::Allow,
             "rate_per_s": options.rate_per_s,
+            "coalesces": true,
             "cors_origins": cors_origins,
             "build": concat!("native ", env!("CARGO_PKG_VERSION")),
         })
