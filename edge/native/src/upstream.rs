@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use metrics::{Histogram, counter, histogram};
+use rustls::crypto::aws_lc_rs;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -91,7 +92,8 @@ impl Upstream {
         tcp.set_connect_timeout(Some(ORIGIN_CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_provider_and_webpki_roots(aws_lc_rs::default_provider())
+            .expect("aws-lc has the versions of TLS that are built in")
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
