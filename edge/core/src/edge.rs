@@ -15,6 +15,7 @@ use crate::request::Request;
 use crate::resource::{HotKey, Resource};
 use crate::router::{self, Routed};
 use crate::state::State;
+use crate::stats::Stats;
 use crate::store::load::Load;
 use edgewise_ranking::HotWindow;
 
@@ -205,6 +206,12 @@ impl Edge {
     #[cfg(test)]
     pub(crate) fn repeated(&self, request: &Request<'_>) -> Option<Vec<u8>> {
         self.repeats.find(request).map(|(_, frame)| frame.to_vec())
+    }
+
+    /// What happened since this isolate began.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.state.stats
     }
 
     /// What is known of the edge inside, for tests.

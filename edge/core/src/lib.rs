@@ -54,6 +54,7 @@ pub use config::Config;
 pub use edge::Edge;
 pub use effect::{Answer, Done, Effect, Output};
 pub use request::Request;
+pub use stats::Stats;
 
 #[cfg(test)]
 mod simulation;
