@@ -32,6 +32,22 @@ pub fn targets<Q: Fields + ?Sized, R: Fields + ?Sized>(
     out
 }
 
+/// Whether `Content-Location` says that the answer is the resource asked for, so that an answer to
+/// POST may be stored for GET (RFC 9110 section 9.3.3).
+#[must_use]
+pub fn names_itself<R: Fields + ?Sized>(
+    target: &str,
+    response: &Response<'_, R>,
+    hosts: &[&str],
+) -> bool {
+    response
+        .fields
+        .first("content-location")
+        .and_then(|value| core::str::from_utf8(value).ok())
+        .and_then(|value| resolve(target, value, hosts))
+        .is_some_and(|named| named == target)
+}
+
 /// The target that a reference names, seen from `base` (RFC 3986 section 5.2); `None` where it is
 /// at another origin.
 #[must_use]

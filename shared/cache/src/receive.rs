@@ -1,5 +1,7 @@
 //! What to do with an answer of the origin (RFC 9111 sections 3, 4.3.3 to 4.3.5).
 
+use alloc::boxed::Box;
+
 use crate::config::Config;
 use crate::decide::Forward;
 use crate::fields::Fields;
@@ -12,7 +14,7 @@ pub enum Received {
     /// Store it once its body is whole, and answer with it.
     Store {
         /// What the cache has to know of it.
-        stored: Stored,
+        stored: Box<Stored>,
         /// Requests that wait for the same may have it too, as it arrives.
         shareable: bool,
     },
@@ -54,7 +56,10 @@ pub fn receive<Q: Fields + ?Sized, R: Fields + ?Sized>(
             let now_ms = exchange.response_time_ms;
             let fresh = terms.stale_for_ms(now_ms) <= terms.stale_while_revalidate_ms;
             let shareable = forward.share && fresh && !terms.no_cache;
-            Received::Store { stored, shareable }
+            Received::Store {
+                stored: Box::new(stored),
+                shareable,
+            }
         }
         Err(refusal) => Received::Pass(refusal),
     }

@@ -76,9 +76,10 @@ impl Selecting {
     }
 }
 
-/// Two requests with the same signature select the same response.
+/// A hash of what a request says in these fields: requests that select the same response have the
+/// same; whoever shares a response by it still asks [`Selecting::matches`].
 #[must_use]
-pub fn signature<Q: Fields + ?Sized>(names: &[String], request: &Q) -> Vec<u8> {
+pub fn signature<Q: Fields + ?Sized>(names: &[String], request: &Q) -> u64 {
     let mut out = Vec::new();
     for name in names {
         out.push(0);
@@ -88,7 +89,7 @@ pub fn signature<Q: Fields + ?Sized>(names: &[String], request: &Q) -> Vec<u8> {
             out.extend_from_slice(&value);
         }
     }
-    out
+    xxhash_rust::xxh3::xxh3_64(&out)
 }
 
 /// The names in `Vary`, in lower case, sorted; `None` where it says `*` or names too much.

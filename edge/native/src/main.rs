@@ -1,0 +1,5 @@
+//! `edgewise-edge`: the edge as one process.
+
+fn main() -> anyhow::Result<()> {
+    edgewise_edge::cli::run()
+}
