@@ -27,10 +27,10 @@ pub trait Fields {
 /// Header fields that can be changed.
 pub trait FieldsMut: Fields {
     /// Takes away every line named `name`.
-    fn remove(&mut self, name: &str);
+    fn remove_field(&mut self, name: &str);
 
     /// Adds a line after the others.
-    fn append(&mut self, name: &str, value: &[u8]);
+    fn append_field(&mut self, name: &str, value: &[u8]);
 }
 
 /// The plainest header fields: lines in order.
@@ -59,11 +59,11 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Fields for Vec<(N, V)> {
 }
 
 impl FieldsMut for FieldLines {
-    fn remove(&mut self, name: &str) {
+    fn remove_field(&mut self, name: &str) {
         self.retain(|line| !line.0.eq_ignore_ascii_case(name));
     }
 
-    fn append(&mut self, name: &str, value: &[u8]) {
+    fn append_field(&mut self, name: &str, value: &[u8]) {
         self.push((String::from(name), Vec::from(value)));
     }
 }
@@ -177,11 +177,11 @@ pub fn remove_hop_by_hop<F: FieldsMut>(fields: &mut F) {
             .filter(|name| !END_TO_END.contains(&name.as_str()))
             .collect();
         for name in named {
-            fields.remove(&name);
+            fields.remove_field(&name);
         }
     }
     for name in HOP_BY_HOP {
-        fields.remove(name);
+        fields.remove_field(name);
     }
 }
 

@@ -23,10 +23,10 @@ const MADE_HERE: [&str; 3] = ["age", "cache-status", "x-cache-status"];
 pub fn to_store<F: FieldsMut>(fields: &mut F, stored: &Stored) {
     remove_hop_by_hop(fields);
     for name in MADE_HERE {
-        fields.remove(name);
+        fields.remove_field(name);
     }
     for name in &stored.withheld {
-        fields.remove(name);
+        fields.remove_field(name);
     }
 }
 
@@ -36,17 +36,17 @@ pub fn freshen<S: FieldsMut, F: Fields>(stored: &mut S, fresh: &F) {
     // `Cache-Control`.
     if fresh.has("cache-control") {
         for name in targeted::TARGETED {
-            stored.remove(name);
+            stored.remove_field(name);
         }
     }
     for (name, _) in fresh.lines() {
         if is_updated(name) {
-            stored.remove(name);
+            stored.remove_field(name);
         }
     }
     for (name, value) in fresh.lines() {
         if is_updated(name) {
-            stored.append(name, value);
+            stored.append_field(name, value);
         }
     }
 }

@@ -95,13 +95,13 @@ impl Fields for Change<'_> {
 }
 
 impl FieldsMut for Change<'_> {
-    fn remove(&mut self, name: &str) {
+    fn remove_field(&mut self, name: &str) {
         if let Ok(name) = HeaderName::try_from(name) {
             self.0.remove(name);
         }
     }
 
-    fn append(&mut self, name: &str, value: &[u8]) {
+    fn append_field(&mut self, name: &str, value: &[u8]) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value))
         {
             self.0.append(name, value);
