@@ -190,6 +190,11 @@ impl Job {
         {
             received = Received::Pass(Refusal::Method);
         }
+        if !is_get {
+            // What this answer made invalid is older than itself.
+            let shard = self.worker.proxy.shards.of(&self.key);
+            self.sequence = shard.cache.contents().sequence();
+        }
         match received {
             Received::Store { stored, shareable } => {
                 self.store(response, *stored, shareable, permit).await;

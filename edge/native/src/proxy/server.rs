@@ -217,7 +217,7 @@ async fn connection(
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.client_idle)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
         .max_headers(HEADER_LINES_MAX)
         .serve_connection(io, service);
     tokio::pin!(serving);

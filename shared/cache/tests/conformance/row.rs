@@ -1,5 +1,8 @@
 //! What a row is made of. The native edge runs the same rows over sockets.
 
+use edgewise_cache::date;
+use edgewise_cache::fields::{FieldLines, Fields};
+
 /// A rule: requests to one cache, one after the other.
 pub(crate) struct Row {
     /// The rule, as a sentence.
@@ -193,5 +196,83 @@ impl Step {
     fn expect(mut self, expected: Expected) -> Self {
         self.expected = expected;
         self
+    }
+}
+
+/// What a client sees.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    pub(crate) fields: FieldLines,
+    pub(crate) body: String,
+    /// What the origin got.
+    pub(crate) told: Option<FieldLines>,
+}
+
+/// Lines with their dates, for a row that starts at `start_s`.
+pub(crate) fn lines(lines: &Lines, start_s: i64) -> FieldLines {
+    lines
+        .iter()
+        .map(|(name, value)| (name.to_string(), dated(value, start_s).into_bytes()))
+        .collect()
+}
+
+fn dated(value: &str, start_s: i64) -> String {
+    match value.strip_prefix('@') {
+        Some(offset) => date::format(start_s + offset.parse::<i64>().expect("an offset")),
+        None => value.to_owned(),
+    }
+}
+
+impl Row {
+    /// Whether what was seen at a step is what it expects.
+    pub(crate) fn check(&self, at: usize, seen: &Seen, start_s: i64) {
+        let step = &self.steps[at];
+        let place = format!("{} ({}), step {at}", self.rule, self.source);
+        assert_eq!(seen.status, step.status, "{place}: {seen:?}");
+        let asks = !matches!(step.expected, Expected::Served | Expected::Refused);
+        assert_eq!(
+            seen.told.is_some(),
+            asks,
+            "{place}: was the origin asked? {seen:?}"
+        );
+        let has_body = step.method == "GET" && ![304, 416].contains(&seen.status);
+        if let Some(part) = step.part {
+            assert_eq!(seen.body, part, "{place}");
+        } else if has_body {
+            let own = seen.body == body(at);
+            let earlier = (0..at).any(|step| seen.body == body(step));
+            let (expects_own, expects_earlier) = match step.expected {
+                Expected::Forwarded => (true, false),
+                Expected::Refused | Expected::Failed => (false, false),
+                _ => (false, true),
+            };
+            assert_eq!(
+                (own, earlier),
+                (expects_own, expects_earlier),
+                "{place}: {seen:?}"
+            );
+        }
+        let found = |fields: &FieldLines, name: &str| {
+            let value = fields.first(name)?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        let dated = |value: Option<&str>| value.map(|value| dated(value, start_s));
+        for (name, value) in &step.seen {
+            assert_eq!(
+                found(&seen.fields, name),
+                dated(*value),
+                "{place}: {name} seen"
+            );
+        }
+        for (name, value) in &step.told {
+            let told = seen.told.as_ref().expect("the origin was asked");
+            assert_eq!(found(told, name), dated(*value), "{place}: {name} told");
+        }
+        if step.expected == Expected::Validated {
+            let told = seen.told.as_ref().expect("the origin was asked");
+            let asks = told.has("if-none-match") || told.has("if-modified-since");
+            assert!(asks, "{place}: no condition");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The rules.
 
+#![allow(clippy::too_many_lines, reason = "a table is as long as what it lists")]
+
 use super::row::{Row, get, request, row};
 
 /// Every rule.
