@@ -8,7 +8,8 @@ use bytes::Bytes;
 use edgewise_cache::update::{freshen, head_agrees, to_store};
 use edgewise_cache::{
     Entry as NewEntry, Exchange, Forward, Object, Received, Refusal, Request as Asked,
-    Response as Answered, Stored, conditional, date, freshened, invalidation, key, receive,
+    Response as Answered, Stored, conditional, date, freshened, invalidation, is_origin_error, key,
+    receive,
 };
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 use super::body::Idle;
 use super::connection::Connection;
 use super::failure::Failure;
-use super::flight::{Flight, Head, News};
+use super::flight::{Head, Leading, News};
 use super::handle::Worker;
 use super::live::{Live, Reader};
 use super::protect::Permit;
@@ -57,46 +58,6 @@ pub(crate) enum Outcome {
     Fresh(Entry),
     /// No answer.
     Failed(Failure),
-}
-
-/// The lead of a flight; followers learn when it is lost.
-#[derive(Debug)]
-pub(crate) struct Leading {
-    pub(crate) worker: Arc<Worker>,
-    /// The key of the store's part that knows the flight.
-    pub(crate) key: String,
-    pub(crate) flight_key: String,
-    pub(crate) number: u64,
-    pub(crate) flight: Arc<Flight>,
-    pub(crate) told: bool,
-}
-
-impl Leading {
-    fn tell(&mut self, news: News) {
-        self.told = true;
-        self.flight.tell(news);
-    }
-
-    /// Nobody may share the answer.
-    fn release(&mut self) {
-        let mut shard = self.worker.proxy.shards.of(&self.key);
-        shard
-            .flights
-            .release(&self.flight_key, self.number, now_ms());
-        drop(shard);
-        self.tell(News::Alone);
-    }
-}
-
-impl Drop for Leading {
-    fn drop(&mut self) {
-        let mut shard = self.worker.proxy.shards.of(&self.key);
-        shard.flights.land(&self.flight_key, self.number);
-        drop(shard);
-        if !self.told {
-            self.flight.tell(News::Dead);
-        }
-    }
 }
 
 /// Does the request and everything that follows from it.
@@ -242,7 +203,12 @@ impl Job {
             shard.cache.forget_variant(&self.asked(&fields));
         }
         if let Some(leading) = &mut self.flight {
-            leading.release();
+            if is_origin_error(response.status().as_u16()) {
+                // Followers that came by themselves would meet an origin that cannot.
+                leading.tell(News::Failed(Failure::Answer(response.status())));
+            } else {
+                leading.release();
+            }
         }
         self.reply(Outcome::Pass(response, permit, refusal));
     }
@@ -334,7 +300,10 @@ impl Job {
         let mut for_client = headers.clone();
         super::headers::to_client(&mut for_client);
         to_store(&mut Change(&mut headers), &stored);
-        let live = Live::new(self.worker.proxy.options.cache.object_bytes_max);
+        let live = Live::new(
+            self.worker.proxy.options.cache.object_bytes_max,
+            &self.worker.proxy.arriving,
+        );
         let reader = live.read();
         let ended = body.is_end_stream();
         let head = Arc::new(Head {
@@ -416,8 +385,12 @@ impl Job {
         };
         let mut shard = self.worker.proxy.shards.of(&self.key);
         shard.cache.store(&asked, entry);
-        if let Some(leading) = &self.flight {
-            shard.flights.land(&leading.flight_key, leading.number);
+        match &self.flight {
+            Some(leading) => {
+                shard.flights.land(&leading.flight_key, leading.number);
+            }
+            None if !head.stored.terms.no_cache => shard.flights.share_again(&self.key),
+            None => {}
         }
     }
 }

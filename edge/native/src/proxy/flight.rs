@@ -7,8 +7,10 @@ use hyper::HeaderMap;
 use tokio::sync::watch;
 
 use super::failure::Failure;
+use super::handle::Worker;
 use super::live::Live;
 use super::shard::Entry;
+use crate::now::now_ms;
 
 /// A fetch that others may follow.
 #[derive(Debug)]
@@ -60,5 +62,45 @@ impl Flight {
         let mut news = self.news.subscribe();
         let told = news.wait_for(|news| !matches!(news, News::Waiting)).await;
         told.map_or(News::Dead, |news| news.clone())
+    }
+}
+
+/// The lead of a flight; followers learn when it is lost.
+#[derive(Debug)]
+pub(crate) struct Leading {
+    pub(crate) worker: Arc<Worker>,
+    /// The key of the store's part that knows the flight.
+    pub(crate) key: String,
+    pub(crate) flight_key: String,
+    pub(crate) number: u64,
+    pub(crate) flight: Arc<Flight>,
+    pub(crate) told: bool,
+}
+
+impl Leading {
+    pub(crate) fn tell(&mut self, news: News) {
+        self.told = true;
+        self.flight.tell(news);
+    }
+
+    /// Nobody may share the answer.
+    pub(crate) fn release(&mut self) {
+        let mut shard = self.worker.proxy.shards.of(&self.key);
+        shard
+            .flights
+            .release(&self.flight_key, self.number, now_ms());
+        drop(shard);
+        self.tell(News::Alone);
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        let mut shard = self.worker.proxy.shards.of(&self.key);
+        shard.flights.land(&self.flight_key, self.number);
+        drop(shard);
+        if !self.told {
+            self.flight.tell(News::Dead);
+        }
     }
 }

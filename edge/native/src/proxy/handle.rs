@@ -5,25 +5,23 @@ use std::sync::Arc;
 
 use edgewise_cache::cache_status::Handling;
 use edgewise_cache::coalesce::Joined;
-use edgewise_cache::key::{TARGET_BYTES_MAX, key};
-use edgewise_cache::{
-    Decision, Forward, Reason, Request as Asked, Serve, conditional, serve, vary,
-};
+use edgewise_cache::{Decision, Forward, Reason, Request as Asked, Serve, vary};
 use hyper::body::{Body, Incoming};
-use hyper::header::{AGE, HOST, HeaderValue};
-use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::oneshot;
 
 use super::answer::{self, Answered};
 use super::body::{AnswerBody, Passed};
 use super::connection::Connection;
 use super::failure::Failure;
-use super::fetch::{Job, Leading, Outcome, run};
-use super::flight::{Flight, Head, News};
+use super::fetch::{Job, Outcome, run};
+use super::flight::{Flight, Leading, News};
 use super::headers::{self, Hop};
-use super::live::Reader;
+use super::live::Budget;
 use super::options::{JOINS_MAX, Options};
 use super::protect::Protection;
+use super::request::{Asking, understand};
 use super::shard::{Entry, Read, Shard, Shards};
 use super::upstream::Upstream;
 use crate::now::{now_ms, random};
@@ -34,6 +32,8 @@ pub(crate) struct Proxy {
     pub(crate) options: Options,
     pub(crate) shards: Shards,
     pub(crate) protection: Arc<Protection>,
+    /// What bodies that arrive may hold.
+    pub(crate) arriving: Arc<Budget>,
     pub(crate) origin_authority: String,
 }
 
@@ -42,17 +42,6 @@ pub(crate) struct Proxy {
 pub(crate) struct Worker {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) upstream: Upstream,
-}
-
-/// A request, understood.
-struct Asking {
-    method: Method,
-    host: String,
-    target: String,
-    key: String,
-    headers: HeaderMap,
-    version: Version,
-    client: IpAddr,
 }
 
 /// What a request does next.
@@ -90,55 +79,6 @@ pub(crate) async fn handle(
         return asking.fetch(worker, wanted, body, None, connection).await;
     }
     asking.answer(worker, body, connection).await
-}
-
-type Refused = (StatusCode, &'static str);
-
-fn understand(parts: hyper::http::request::Parts, client: IpAddr) -> Result<Asking, Refused> {
-    let method = parts.method;
-    if matches!(method, Method::CONNECT | Method::TRACE) {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "this method is refused\n"));
-    }
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    if target.len() > TARGET_BYTES_MAX {
-        return Err((StatusCode::URI_TOO_LONG, "the URL is too long\n"));
-    }
-    if !target.starts_with('/') {
-        return Err((StatusCode::BAD_REQUEST, "the URL has no path\n"));
-    }
-    let host = host(&parts.uri, &parts.headers)
-        .ok_or((StatusCode::BAD_REQUEST, "one Host is needed\n"))?;
-    if headers::is_loop(&parts.headers) {
-        return Err((StatusCode::LOOP_DETECTED, "a loop\n"));
-    }
-    Ok(Asking {
-        key: key(host, target),
-        host: host.to_ascii_lowercase(),
-        target: target.to_owned(),
-        method,
-        version: parts.version,
-        client,
-        headers: parts.headers,
-    })
-}
-
-/// The one host that a request names (RFC 9112 section 3.2).
-fn host<'a>(uri: &'a hyper::Uri, headers: &'a HeaderMap) -> Option<&'a str> {
-    let mut named = headers.get_all(HOST).iter();
-    let first = named.next().map(HeaderValue::to_str);
-    if named.next().is_some() {
-        return None;
-    }
-    let host = match (uri.authority(), first) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(Ok(host))) => host,
-        _ => return None,
-    };
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    (!host.is_empty() && host.len() <= 255 && host.bytes().all(is_plain)).then_some(host)
 }
 
 impl Wanted {
@@ -270,7 +210,7 @@ impl Asking {
         }
     }
 
-    fn asked<'a>(&'a self, fields: &'a Read<'a>) -> Asked<'a, Read<'a>> {
+    pub(crate) fn asked<'a>(&'a self, fields: &'a Read<'a>) -> Asked<'a, Read<'a>> {
         Asked {
             method: self.method.as_str(),
             key: &self.key,
@@ -433,103 +373,6 @@ impl Asking {
             }
         };
         Followed::Answered(Box::new(answer))
-    }
-
-    fn hit(&self, entry: &Entry, serve: &Serve) -> Answered {
-        let handling = Handling {
-            ttl_s: Some(serve.ttl_s),
-            ..Handling::default()
-        };
-        self.stored(entry, serve, &handling)
-    }
-
-    fn stored(&self, entry: &Entry, serve: &Serve, handling: &Handling<'_>) -> Answered {
-        let head = self.method == Method::HEAD;
-        answer::stored(&entry.payload, entry.stored.status, serve, handling, head)
-    }
-
-    /// An answer that has just been validated.
-    fn fresh(&self, entry: &Entry, mut handling: Handling<'_>) -> Answered {
-        let fields = Read(&self.headers);
-        let serve = serve(
-            &self.asked(&fields),
-            &entry.stored,
-            entry.body_bytes,
-            now_ms(),
-            false,
-            false,
-        );
-        handling.forward_status = Some(304);
-        handling.ttl_s = Some(serve.ttl_s);
-        handling.stored = true;
-        self.stored(entry, &serve, &handling)
-    }
-
-    /// An answer that is being stored.
-    fn live(
-        &self,
-        head: &Head,
-        mut headers: HeaderMap,
-        reader: Option<Reader>,
-        handling: &mut Handling<'_>,
-    ) -> Answered {
-        let now_ms = now_ms();
-        let terms = &head.stored.terms;
-        handling.forward_status = Some(head.stored.status);
-        handling.ttl_s = Some(terms.ttl_s(now_ms));
-        handling.stored = true;
-        let age_s = terms.age_ms(now_ms) / 1_000;
-        if age_s > 0 || handling.collapsed {
-            headers.insert(AGE, HeaderValue::from(age_s));
-        }
-        answer::mark(&mut headers, handling);
-        let fields = Read(&self.headers);
-        let has_it = conditional::is_not_modified(&fields, &head.stored, now_ms / 1_000);
-        if has_it && self.method == Method::GET {
-            return answer::not_modified(headers);
-        }
-        let status = StatusCode::from_u16(head.stored.status).unwrap_or(StatusCode::OK);
-        let body = reader.map_or(AnswerBody::Empty, AnswerBody::Live);
-        answer::with(status, headers, body)
-    }
-
-    /// No answer: what is stale stands in where it may.
-    fn failed(
-        &self,
-        failure: Failure,
-        forward: &Forward,
-        object: Option<&Entry>,
-        mut handling: Handling<'_>,
-    ) -> Answered {
-        if let Failure::Answer(status) = failure {
-            handling.forward_status = Some(status.as_u16());
-        }
-        handling.detail = Some(failure.token());
-        let Some(entry) = object.filter(|_| forward.stale_if_error) else {
-            return answer::failed(failure, &handling);
-        };
-        let fields = Read(&self.headers);
-        let serve = serve(
-            &self.asked(&fields),
-            &entry.stored,
-            entry.body_bytes,
-            now_ms(),
-            true,
-            false,
-        );
-        handling.ttl_s = Some(serve.ttl_s);
-        self.stored(entry, &serve, &handling)
-    }
-
-    fn not_cached(&self) -> Answered {
-        let handling = Handling {
-            forwarded: None,
-            detail: Some("only-if-cached"),
-            ..Handling::default()
-        };
-        let mut answer = answer::plain(StatusCode::GATEWAY_TIMEOUT, "not stored\n");
-        answer::mark(answer.headers_mut(), &handling);
-        answer
     }
 }
 

@@ -5,12 +5,39 @@
 //! joins any longer.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 
 use super::options::WINDOW_BYTES;
+
+/// Bytes that all bodies that are arriving may hold together; beyond, those that arrive are not
+/// stored.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    bytes_max: u64,
+}
+
+impl Budget {
+    pub(crate) const fn new(bytes_max: u64) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            bytes_max,
+        }
+    }
+
+    /// Takes bytes; whether they were within the budget.
+    fn take(&self, bytes: u64) -> bool {
+        self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.bytes_max
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// How a body stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +53,8 @@ struct State {
     /// Chunks that are gone from the front.
     gone: usize,
     bytes: u64,
+    /// Of these, those that are kept.
+    held_bytes: u64,
     end: End,
     /// Too large to be stored.
     large: bool,
@@ -44,6 +73,7 @@ struct Place {
 pub(crate) struct Live {
     state: Mutex<State>,
     bytes_max: u64,
+    budget: Arc<Budget>,
 }
 
 /// The body ended before it was whole.
@@ -51,18 +81,21 @@ pub(crate) struct Live {
 pub(crate) struct Aborted;
 
 impl Live {
-    pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
+    /// A body that is stored up to `bytes_max`.
+    pub(crate) fn new(bytes_max: u64, budget: &Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 chunks: VecDeque::new(),
                 gone: 0,
                 bytes: 0,
+                held_bytes: 0,
                 end: End::Open,
                 large: false,
                 readers: Vec::new(),
                 writer: None,
             }),
             bytes_max,
+            budget: Arc::clone(budget),
         })
     }
 
@@ -100,11 +133,16 @@ impl Live {
         if chunk.is_empty() {
             return true;
         }
-        state.bytes += chunk.len() as u64;
+        let bytes = chunk.len() as u64;
+        state.bytes += bytes;
+        state.held_bytes += bytes;
         state.chunks.push_back(chunk);
-        if state.bytes > self.bytes_max {
+        let affordable = self.budget.take(bytes);
+        if state.bytes > self.bytes_max || !affordable {
             state.large = true;
-            state.trim();
+        }
+        if state.large {
+            state.trim(&self.budget);
         }
         state.wake_readers();
         !state.large || state.readers.iter().any(Option::is_some)
@@ -113,9 +151,8 @@ impl Live {
     /// Ready when there is room for more.
     pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        let held: usize = state.chunks.iter().map(Bytes::len).sum();
         let wanted = state.readers.iter().any(Option::is_some);
-        if !state.large || !wanted || held < WINDOW_BYTES {
+        if !state.large || !wanted || state.held_bytes < WINDOW_BYTES {
             return Poll::Ready(());
         }
         state.writer = Some(context.waker().clone());
@@ -159,6 +196,13 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        let held_bytes = self.state().held_bytes;
+        self.budget.give_back(held_bytes);
+    }
+}
+
 impl State {
     fn wake_readers(&mut self) {
         for place in self.readers.iter_mut().flatten() {
@@ -169,11 +213,15 @@ impl State {
     }
 
     /// Forgets what every reader has read.
-    fn trim(&mut self) {
+    fn trim(&mut self, budget: &Budget) {
         let next = self.readers.iter().flatten().map(|place| place.next).min();
         let read = next.unwrap_or(self.gone + self.chunks.len());
-        while self.gone < read && self.chunks.pop_front().is_some() {
+        while self.gone < read
+            && let Some(chunk) = self.chunks.pop_front()
+        {
             self.gone += 1;
+            self.held_bytes -= chunk.len() as u64;
+            budget.give_back(chunk.len() as u64);
         }
     }
 }
@@ -200,7 +248,7 @@ impl Reader {
             let chunk = chunk.clone();
             place.next += 1;
             if state.large {
-                state.trim();
+                state.trim(&self.live.budget);
                 if let Some(writer) = state.writer.take() {
                     writer.wake();
                 }
@@ -225,7 +273,7 @@ impl Drop for Reader {
             *place = None;
         }
         if state.large {
-            state.trim();
+            state.trim(&self.live.budget);
         }
         if let Some(writer) = state.writer.take() {
             writer.wake();
@@ -236,6 +284,10 @@ impl Drop for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn live(bytes_max: u64) -> Arc<Live> {
+        Live::new(bytes_max, &Arc::new(Budget::new(u64::MAX / 2)))
+    }
 
     fn read(reader: &mut Reader) -> Poll<Option<Result<Bytes, Aborted>>> {
         reader.poll_next(&Context::from_waker(Waker::noop()))
@@ -251,7 +303,7 @@ mod tests {
 
     #[test]
     fn late_readers_read_from_the_start() {
-        let live = Live::new(100);
+        let live = live(100);
         let mut early = live.read().expect("room");
         assert!(read(&mut early).is_pending());
         assert!(live.push(Bytes::from_static(b"ab")));
@@ -270,7 +322,7 @@ mod tests {
 
     #[test]
     fn an_aborted_body_is_an_error_for_everybody() {
-        let live = Live::new(100);
+        let live = live(100);
         let mut reader = live.read().expect("room");
         live.push(Bytes::from_static(b"ab"));
         live.abort();
@@ -280,11 +332,11 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_a_window_held_back_by_the_slowest() {
-        let live = Live::new(10);
+        let live = live(10);
         let mut fast = live.read().expect("room");
         let slow = live.read().expect("room");
         let context = Context::from_waker(Waker::noop());
-        let chunk = Bytes::from(vec![7; WINDOW_BYTES / 4]);
+        let chunk = Bytes::from(vec![7; usize::try_from(WINDOW_BYTES / 4).expect("small")]);
         for _ in 0..4 {
             assert!(live.poll_room(&context).is_ready());
             assert!(live.push(chunk.clone()));
@@ -297,5 +349,18 @@ mod tests {
         drop(fast);
         assert!(!live.push(chunk), "nobody wants it");
         assert_eq!(live.whole(None), None);
+    }
+
+    #[test]
+    fn what_all_hold_together_is_bounded_and_given_back() {
+        let budget = Arc::new(Budget::new(3));
+        let first = Live::new(100, &budget);
+        let second = Live::new(100, &budget);
+        let reader = second.read().expect("room");
+        first.push(Bytes::from_static(b"ab"));
+        second.push(Bytes::from_static(b"cd"));
+        assert!(first.whole(None).is_some() && second.whole(None).is_none());
+        drop((first, reader, second));
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
 }

@@ -15,6 +15,8 @@ mod headers;
 mod live;
 mod options;
 mod protect;
+mod request;
+mod respond;
 mod server;
 mod shard;
 mod upstream;

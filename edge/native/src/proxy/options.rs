@@ -77,7 +77,11 @@ pub(crate) const UPLOAD_BUDGET: Duration = Duration::from_secs(60);
 pub(crate) const SHARDS: usize = 8;
 
 /// Bytes that readers of an answer too large to store may lie apart.
-pub(crate) const WINDOW_BYTES: usize = 256 << 10;
+pub(crate) const WINDOW_BYTES: u64 = 256 << 10;
+
+/// Of the memory for stored answers, one part in so many may be held by bodies that arrive,
+/// besides it.
+pub(crate) const ARRIVING_SHARE: u64 = 2;
 
 /// Idle connections to the origin that a thread keeps.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;

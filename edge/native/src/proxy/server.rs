@@ -17,7 +17,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::connection::Connection;
 use super::handle::{Proxy, Worker, handle};
-use super::options::{HEAD_BYTES_MAX, HEADER_LINES_MAX, Limits, Options};
+use super::live::Budget;
+use super::options::{ARRIVING_SHARE, HEAD_BYTES_MAX, HEADER_LINES_MAX, Limits, Options};
 use super::protect::Protection;
 use super::shard::Shards;
 use super::upstream::Upstream;
@@ -49,6 +50,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let proxy = Arc::new(Proxy {
             shards: Shards::new(options.cache, options.memory_bytes),
+            arriving: Arc::new(Budget::new(options.memory_bytes / ARRIVING_SHARE)),
             protection: Arc::new(Protection::new(options.limits.origin_requests_max)),
             origin_authority,
             options: options.clone(),
@@ -177,9 +179,11 @@ impl Thread {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {
-                break;
+            let permit = tokio::select! {
+                permit = Arc::clone(&self.connections).acquire_owned() => permit,
+                _ = self.stopped.changed() => break,
             };
+            let Ok(permit) = permit else { break };
             let (worker, stopped, open) = (Arc::clone(&worker), self.stopped.clone(), open.clone());
             tokio::spawn(async move {
                 connection(worker, stream, client, stopped, limits).await;
