@@ -108,7 +108,8 @@ struct Args {
     )]
     origin_requests: usize,
 
-    /// How long a client may take to send its headers, and a connection may be idle, s.
+    /// How long a client may take to send its headers or to read anything, and a connection may be
+    /// idle, s.
     #[arg(long, default_value_t = 30, value_name = "S", help_heading = "Clients")]
     client_idle_s: u64,
     /// Connections at once; beyond, new ones wait.

@@ -8,10 +8,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// Bytes of the interim answers to one request; more are dropped.
 const INTERIM_BYTES_MAX: usize = 16 << 10;
@@ -25,6 +27,9 @@ struct State {
     pending: Vec<u8>,
     /// Bytes that interim answers to the open request may still take; 0 while there is none.
     room_bytes: usize,
+    /// How long a client may read nothing of what is written, and since when it does.
+    stall: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// The connection, as hyper sees it.
@@ -40,13 +45,16 @@ pub(crate) struct Interim {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    /// `stall` is how long the client may take to read anything.
+    pub(crate) fn new(stream: TcpStream, stall: Duration) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 stream,
                 dirty: false,
                 pending: Vec::new(),
                 room_bytes: 0,
+                stall,
+                stalled: None,
             })),
         }
     }
@@ -116,6 +124,24 @@ impl AsyncRead for Connection {
 }
 
 impl State {
+    /// What came of a write; an error where the client has read nothing for too long.
+    fn or_stalled(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        std::task::ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, &self.pending) {
@@ -140,7 +166,8 @@ impl AsyncWrite for Connection {
         let mut state = self.state();
         std::task::ready!(state.poll_pending(context))?;
         state.dirty = true;
-        Pin::new(&mut state.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut state.stream).poll_write(context, bytes);
+        state.or_stalled(context, written)
     }
 
     fn poll_write_vectored(
@@ -151,7 +178,8 @@ impl AsyncWrite for Connection {
         let mut state = self.state();
         std::task::ready!(state.poll_pending(context))?;
         state.dirty = true;
-        Pin::new(&mut state.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut state.stream).poll_write_vectored(context, slices);
+        state.or_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

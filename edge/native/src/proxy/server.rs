@@ -210,7 +210,7 @@ async fn connection(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let wire = Connection::new(stream);
+    let wire = Connection::new(stream, limits.client_idle);
     let io = TokioIo::new(wire.clone());
     let service = service_fn(move |request| {
         let (worker, wire) = (Arc::clone(&worker), wire.clone());

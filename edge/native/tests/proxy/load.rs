@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use edgewise_cache::Config;
+use edgewise_edge::proxy::Limits;
 
 use super::stack::{Act, Got, Stack, answer, ok, read};
 
@@ -41,7 +42,12 @@ fn all_are(got: &[Got], status: u16, body: &str) {
 
 #[test]
 fn two_hundred_cold_requests_are_one_to_the_origin() {
-    let stack = Arc::new(Stack::new(|_| {
+    // No early refresh: what is counted here are herds.
+    let config = Config {
+        early_refresh_beta: 0.0,
+        ..Config::default()
+    };
+    let stack = Arc::new(Stack::with(config, |_| {
         thread::sleep(Duration::from_millis(300));
         Act::Send(ok("Cache-Control: max-age=1\r\n", "once"))
     }));
@@ -196,6 +202,67 @@ fn what_is_too_large_to_store_arrives_whole() {
         );
     }
     assert_eq!(stack.told().len(), 4);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_let_go() {
+    let limits = Limits {
+        client_idle: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let body = "0123456789abcdef".repeat(1_000_000);
+    let stack = Stack::within(limits, Config::default(), move |_| {
+        Act::Send(ok("Cache-Control: max-age=60\r\n", &body))
+    });
+    let mut stream = stack.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    thread::sleep(Duration::from_millis(1_500));
+    let mut got = Vec::new();
+    // The connection ends before the answer does.
+    let _ = stream.read_to_end(&mut got);
+    assert!(
+        !got.is_empty() && got.len() < 16_000_000,
+        "{} bytes",
+        got.len()
+    );
+}
+
+#[test]
+fn an_origin_that_is_slow_is_a_timeout_and_old_answers_stand_in_at_once() {
+    let limits = Limits {
+        origin_budget: Duration::from_millis(800),
+        stale_budget: Duration::from_millis(30),
+        ..Limits::default()
+    };
+    let asked = AtomicUsize::new(0);
+    let stack = Stack::within(limits, Config::default(), move |told| {
+        if told.line.contains("/slow") || asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            thread::sleep(Duration::from_millis(400));
+        }
+        if told.line.contains("/slow") {
+            thread::sleep(Duration::from_millis(1_200));
+        }
+        Act::Send(ok(
+            "Cache-Control: max-age=0, stale-if-error=60\r\n",
+            &told.line,
+        ))
+    });
+    assert_eq!(stack.get("/slow").status, 504);
+    assert_eq!(stack.get("/a").status, 200);
+    let got = stack.get("/a");
+    let status = got.field("cache-status").expect("a field");
+    assert_eq!(got.status, 200);
+    assert!(status.contains("detail=origin-timeout"), "{status}");
+}
+
+#[test]
+fn an_origin_that_cannot_tells_the_herd_once() {
+    let stack = Arc::new(Stack::new(|_| {
+        thread::sleep(Duration::from_millis(200));
+        Act::Send(answer(500, "", "broken"))
+    }));
+    let got = herd(&stack, 50, "/a");
+    assert!(got.iter().all(|got| got.status == 500));
+    assert_eq!(stack.told().len(), 1);
 }
 
 #[test]

@@ -57,6 +57,18 @@ impl Stack {
         cache: Config,
         script: impl Fn(&Told) -> Act + Send + Sync + 'static,
     ) -> Self {
+        let limits = Limits {
+            origin_budget: Duration::from_secs(10),
+            ..Limits::default()
+        };
+        Self::within(limits, cache, script)
+    }
+
+    pub(crate) fn within(
+        limits: Limits,
+        cache: Config,
+        script: impl Fn(&Told) -> Act + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let origin = listener.local_addr().expect("bound");
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -74,10 +86,7 @@ impl Stack {
             preserve_host: false,
             memory_bytes: 64 << 20,
             cache,
-            limits: Limits {
-                origin_budget: Duration::from_secs(10),
-                ..Limits::default()
-            },
+            limits,
         });
         let server = server.expect("the proxy starts");
         Self {
