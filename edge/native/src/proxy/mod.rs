@@ -1,8 +1,8 @@
 //! A caching reverse proxy.
 //!
-//! A request goes through [`handle`]: look up ([`shard`]), and where the origin is needed
-//! [`fetch`], which one request does for all that want the same ([`flight`]), guarded by
-//! [`protect`]. Bodies that are stored are read while they arrive ([`live`]).
+//! A request goes through `handle`: look up (`shard`), and where the origin is needed
+//! `fetch`, which one request does for all that want the same (`flight`), guarded by
+//! `protect`. Bodies that are stored are read while they arrive (`live`).
 
 mod answer;
 mod body;

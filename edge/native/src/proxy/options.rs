@@ -86,8 +86,9 @@ pub(crate) const ARRIVING_SHARE: u64 = 2;
 /// Idle connections to the origin that a thread keeps.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;
 
-/// How long they are kept.
-pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+/// How long they are kept: shorter than the 5 s after which common origins close them, since a
+/// request with a body that meets a closing connection cannot be sent again.
+pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 /// How often a request joins another's fetch before it fetches by itself.
 pub(crate) const JOINS_MAX: usize = 3;
