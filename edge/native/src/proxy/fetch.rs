@@ -23,7 +23,7 @@ use super::flight::{Head, Leading, News};
 use super::handle::Worker;
 use super::live::{Live, Reader};
 use super::protect::Permit;
-use super::shard::{Change, Entry, Payload, Read, header_bytes};
+use super::shard::{Change, Entry, Payload, Read, compact, header_bytes};
 use super::upstream::Outgoing;
 use crate::now::now_ms;
 
@@ -269,7 +269,7 @@ impl Job {
             stored,
             body_bytes: object.body_bytes,
             payload: Payload {
-                headers,
+                headers: compact(&headers),
                 body: object.payload.body.clone(),
             },
         });
@@ -368,7 +368,7 @@ impl Job {
         let Some(body) = head.live.whole(last) else {
             return;
         };
-        let mut headers = head.headers.clone();
+        let mut headers = compact(&head.headers);
         if head.stored.status != 204 {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }

@@ -166,10 +166,9 @@ impl Live {
         if state.large || state.bytes + last_bytes > self.bytes_max {
             return None;
         }
-        if state.chunks.is_empty() {
-            return Some(last.cloned().unwrap_or_default());
-        }
-        let mut whole = BytesMut::new();
+        // Copied: a chunk as it came keeps the whole buffer that it was read into.
+        let bytes = usize::try_from(state.bytes + last_bytes).ok()?;
+        let mut whole = BytesMut::with_capacity(bytes);
         for chunk in state.chunks.iter().chain(last) {
             whole.extend_from_slice(chunk);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use edgewise_cache::coalesce::Flights;
 use edgewise_cache::fields::{Fields, FieldsMut};
 use edgewise_cache::store::hash;
@@ -109,10 +109,46 @@ impl FieldsMut for Change<'_> {
     }
 }
 
+/// The same headers in memory of their own: as they came they share, and so keep, the whole
+/// buffer that they were read into.
+pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
+    let bytes = headers.values().map(HeaderValue::len).sum();
+    let mut all = BytesMut::with_capacity(bytes);
+    for value in headers.values() {
+        all.extend_from_slice(value.as_bytes());
+    }
+    let mut all = all.freeze();
+    let mut out = HeaderMap::with_capacity(headers.keys_len() + 1);
+    for (name, value) in headers {
+        let own = all.split_to(value.len());
+        if let Ok(own) = HeaderValue::from_maybe_shared(own) {
+            out.append(name, own);
+        }
+    }
+    out
+}
+
 /// Bytes that headers take.
 pub(crate) fn header_bytes(headers: &HeaderMap) -> u64 {
     headers
         .iter()
         .map(|(name, value)| (name.as_str().len() + value.len() + 64) as u64)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compact_headers_are_the_same_headers() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("a", "1"), ("b", ""), ("a", "2"), ("c", "\u{fc}")] {
+            headers.append(
+                name,
+                HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
+            );
+        }
+        assert_eq!(compact(&headers), headers);
+    }
 }
