@@ -16,7 +16,7 @@ pub struct Stats {
     /// Answers taken from the origin.
     pub origin_hits: u64,
     /// Requests to the origin.
-    pub(crate) origin_fetches: u64,
+    pub origin_fetches: u64,
     /// Requests that were not sent because too many were at the origin.
     pub origin_shed: u64,
     /// Requests to the origin that failed or were too late.

@@ -1,20 +1,39 @@
 //! Options: each also an environment variable; secrets only by variable or file.
 
+mod api;
+mod proxy;
+
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueEnum};
 use hyper::Uri;
 use ipnet::IpNet;
-use tracing::error;
+use tracing::{error, info};
 
-use crate::{api, telemetry};
+pub(crate) use self::api::{ApiOptions, Permission};
+use self::proxy::ProxyOptions;
+use crate::proxy::Server;
+use crate::telemetry;
 
-/// Runs the edge without Cloudflare: the same decisions, in one process.
+/// The edge as one process, without Cloudflare.
+///
+/// It serves the Edgewise API with the decisions of the Worker: feeds ranked here, events spooled,
+/// lists and items from memory. With --proxy it is a caching reverse proxy for any HTTP origin: it
+/// keeps what the origin's headers allow, asks once for many, and serves what is stale where the
+/// origin says so or fails; `Cache-Status` of each answer tells what was done.
 #[derive(Debug, Parser)]
-#[command(name = "edgewise-edge", version, about)]
+#[command(name = "edgewise-edge", version, max_term_width = 100)]
+#[command(after_help = "Examples:
+  edgewise-edge --origin http://origin:8080 --listen 0.0.0.0:8787 --data-dir /var/lib/edgewise
+  edgewise-edge --proxy --origin https://example.com --listen 0.0.0.0:8787
+
+SIGTERM and SIGINT drain: no new connections, open requests are finished for --drain-s.
+More: docs/native-edge.md, docs/proxy.md, docs/limits.md.")]
 pub(crate) struct Cli {
+    /// Cache any origin's answers instead of serving the Edgewise API
+    #[arg(long, env = "EDGEWISE_PROXY")]
+    pub(crate) proxy: bool,
     /// Base URL of the origin, http:// or https://
     #[arg(long, env = "EDGEWISE_ORIGIN", value_parser = origin)]
     pub(crate) origin: String,
@@ -22,6 +41,8 @@ pub(crate) struct Cli {
     pub(crate) host: HostOptions,
     #[command(flatten)]
     pub(crate) api: ApiOptions,
+    #[command(flatten)]
+    pub(crate) proxy_options: ProxyOptions,
 }
 
 /// How the process listens, stops and tells.
@@ -63,49 +84,6 @@ pub(crate) struct HostOptions {
     pub(crate) log_format: LogFormat,
 }
 
-/// What is the Edgewise API's own.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ApiOptions {
-    /// Folder of the key-value store and of events on their way; without it both are in memory
-    /// and a crash loses events
-    #[arg(long, env = "EDGEWISE_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// MiB of the key-value store
-    #[arg(long, env = "EDGEWISE_KV_MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    pub(crate) kv_mib: u64,
-    /// MiB of events that wait for the origin; beyond, events are told 503
-    #[arg(long, env = "EDGEWISE_SPOOL_MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    pub(crate) spool_mib: u64,
-    /// Folder of the page (edge/page/dist), read at start; without it there are no pages
-    #[arg(long, env = "EDGEWISE_ASSETS")]
-    pub(crate) assets: Option<PathBuf>,
-    /// Whether the `user` parameter counts without a signed token
-    #[arg(long, env = "EDGEWISE_PLAIN_USER", default_value = "deny")]
-    pub(crate) plain_user: Permission,
-    /// Whether packs are handed out (/api/v1/feed/offline)
-    #[arg(long, env = "EDGEWISE_OFFLINE", default_value = "allow")]
-    pub(crate) offline: Permission,
-    /// Requests a second a client may make of one worker; 0 is any number
-    #[arg(long, env = "EDGEWISE_RATE_PER_S", default_value_t = 0)]
-    pub(crate) rate_per_s: u32,
-    /// Origins browsers may call from, separated by commas; * is any
-    #[arg(long, env = "EDGEWISE_CORS_ORIGINS", value_delimiter = ',')]
-    pub(crate) cors_origins: Vec<String>,
-    /// File of the origin's admin token, where EDGEWISE_ADMIN_TOKEN does not hold it
-    #[arg(long, env = "EDGEWISE_ADMIN_TOKEN_FILE")]
-    pub(crate) admin_token_file: Option<PathBuf>,
-    /// File of the token keys, where EDGEWISE_TOKEN_KEYS does not hold them
-    #[arg(long, env = "EDGEWISE_TOKEN_KEYS_FILE")]
-    pub(crate) token_keys_file: Option<PathBuf>,
-}
-
-/// Yes or no, as the Worker's variables say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Permission {
-    Allow,
-    Deny,
-}
-
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -123,13 +101,24 @@ pub fn run() -> ExitCode {
         return ExitCode::FAILURE;
     }
     std::panic::set_hook(Box::new(|panic| error!(%panic, "a panic")));
-    match api::run(&cli) {
+    let done = if cli.proxy {
+        run_proxy(&cli)
+    } else {
+        crate::api::run(&cli)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_proxy(cli: &Cli) -> anyhow::Result<()> {
+    let server = Server::start(proxy::options(cli)?)?;
+    info!(listen = %server.address(), "ready");
+    server.run_until_signal()
 }
 
 fn origin(text: &str) -> Result<String, String> {

@@ -4,6 +4,8 @@
 use alloc::format;
 use alloc::string::String;
 
+use crate::cache_status::Handling;
+use crate::decide::Reason;
 use crate::lifetime::Lifetime;
 
 /// What the cache did.
@@ -49,15 +51,19 @@ pub fn cdn_cache_control(lifetime: &Lifetime) -> Option<String> {
 /// once stale), or a forward with its reason; `key` names what was looked up.
 #[must_use]
 pub fn cache_status(status: CacheStatus, ttl_s: i64, key: Option<&str>) -> String {
-    let mut value = match status {
-        CacheStatus::Hit | CacheStatus::Stale => format!("edgewise; hit; ttl={ttl_s}"),
-        CacheStatus::Miss => String::from("edgewise; fwd=uri-miss"),
+    let handling = match status {
+        CacheStatus::Hit | CacheStatus::Stale => Handling {
+            ttl_s: Some(ttl_s),
+            key,
+            ..Handling::default()
+        },
+        CacheStatus::Miss => Handling {
+            forwarded: Some(Reason::UriMiss),
+            key,
+            ..Handling::default()
+        },
     };
-    if let Some(key) = key {
-        value.push_str("; key=");
-        quote(key, &mut value);
-    }
-    value
+    handling.value()
 }
 
 /// `X-Cache-Status`, for older dashboards.
@@ -68,19 +74,6 @@ pub const fn x_cache_status(status: CacheStatus) -> &'static str {
         CacheStatus::Stale => "STALE",
         CacheStatus::Miss => "MISS",
     }
-}
-
-/// A string of RFC 9651: quotes and backslashes escaped, what it cannot hold as `?`.
-fn quote(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            ' '..='~' => out.push(c),
-            _ => out.push('?'),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

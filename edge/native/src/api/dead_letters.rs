@@ -8,8 +8,8 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::spool::Parcel;
-use crate::clock;
 use crate::limits::DEAD_LETTERS_BYTES_MAX;
+use crate::now;
 
 /// One line.
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ impl DeadLetters {
         };
         let parcel = String::from_utf8_lossy(&parcel.body);
         let letter = Letter {
-            refused_at_ms: clock::wall_ms(),
+            refused_at_ms: now::wall_ms(),
             status,
             parcel: &parcel,
         };

@@ -13,7 +13,7 @@ use super::flights::Flights;
 use super::limiter::Limiter;
 use super::spool::Spool;
 use super::tiers::Tiers;
-use crate::clock;
+use crate::now;
 
 /// Everything effects need; shared by all workers.
 pub(crate) struct Services {
@@ -106,7 +106,7 @@ async fn perform(services: &Services, effect: Effect) -> Outcome {
         }
         Effect::Send { body } => Outcome::done_if(services.spool.append(body.into()).await.is_ok()),
         Effect::Limit { key } => {
-            let allowed = services.limiter.take(&key, clock::wall_ms());
+            let allowed = services.limiter.take(&key, now::wall_ms());
             Outcome {
                 status: if allowed { 200 } else { 429 },
                 ..Outcome::default()

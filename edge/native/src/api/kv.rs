@@ -19,11 +19,11 @@ use redb::{
 };
 use tracing::warn;
 
-use crate::clock;
 use crate::limits::{
     KV_GROUP_MAX, KV_PAGE_CACHE_BYTES, KV_PENDING_BYTES_MAX, KV_PENDING_MAX, KV_REMOVED_MAX,
     KV_SYNC_EVERY,
 };
+use crate::now;
 use crate::telemetry::{KV_BYTES, KV_DROPPED_TOTAL};
 
 /// Key → when it expires (Unix seconds, 8 bytes, little-endian) and the value.
@@ -90,7 +90,7 @@ impl Kv {
             let Some(stored) = table.get(key)? else {
                 return Ok(None);
             };
-            let live = parse(stored.value()).filter(|&(until_s, _)| until_s > clock::wall_s());
+            let live = parse(stored.value()).filter(|&(until_s, _)| until_s > now::wall_s());
             Ok(live.map(|(_, body)| Bytes::copy_from_slice(body)))
         };
         read().unwrap_or_else(|error| {
@@ -101,7 +101,7 @@ impl Kv {
 
     /// Writes later; false where too much waits already.
     pub(crate) fn put(&self, key: String, ttl_s: u32, body: Bytes) -> bool {
-        let until_s = clock::wall_s().saturating_add(u64::from(ttl_s));
+        let until_s = now::wall_s().saturating_add(u64::from(ttl_s));
         let size = body.len();
         let waiting = self.pending_bytes.fetch_add(size, Ordering::Relaxed);
         let put = Put { key, until_s, body };
@@ -238,7 +238,7 @@ impl Writer {
     fn make_room(&self, write: &WriteTransaction, mut bytes: u64) -> Result<u64, redb::Error> {
         let mut values = write.open_table(VALUES)?;
         let mut expiry = write.open_table(EXPIRY)?;
-        let now_s = clock::wall_s();
+        let now_s = now::wall_s();
         for _ in 0..KV_REMOVED_MAX {
             let Some(first) = expiry.first()? else { break };
             let (until_s, key) = first.0.value();

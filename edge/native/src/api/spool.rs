@@ -18,8 +18,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{Notify, oneshot};
 use tracing::error;
 
-use crate::clock;
 use crate::limits::{SPOOL_GROUP_MAX, SPOOL_PAGE_CACHE_BYTES, SPOOL_PENDING_MAX};
+use crate::now;
 use crate::telemetry::{PARCELS_TOTAL, SPOOL_AGE_SECONDS, SPOOL_BYTES, SPOOL_PARCELS};
 
 /// Number → when it was accepted (Unix ms, 8 bytes, little-endian) and the parcel.
@@ -183,7 +183,7 @@ impl Spool {
         let oldest_ms = self.depth.oldest_ms.load(Ordering::Relaxed);
         let age_ms = match oldest_ms {
             0 => 0,
-            oldest_ms => clock::wall_ms().saturating_sub(oldest_ms).max(0),
+            oldest_ms => now::wall_ms().saturating_sub(oldest_ms).max(0),
         };
         gauge!(SPOOL_PARCELS).set(self.depth.parcels.load(Ordering::Relaxed) as f64);
         gauge!(SPOOL_BYTES).set(self.depth.bytes.load(Ordering::Relaxed) as f64);
@@ -272,7 +272,7 @@ impl Writer {
         let oldest;
         {
             let mut table = write.open_table(PARCELS)?;
-            let now = clock::wall_ms().to_le_bytes();
+            let now = now::wall_ms().to_le_bytes();
             for command in group {
                 match command {
                     Command::Append { body, .. } => {

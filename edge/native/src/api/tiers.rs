@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::cache::Cache;
 use super::kv::Kv;
-use crate::clock;
 use crate::limits::STORE_TIMEOUT;
+use crate::now;
 
 /// Both tiers.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ impl Tiers {
     }
 
     pub(crate) fn cache_get(&self, key: &str) -> Option<Bytes> {
-        self.cache.get(key, clock::wall_s())
+        self.cache.get(key, now::wall_s())
     }
 
     pub(crate) fn cache_put(&self, key: &str, ttl_s: u32, body: Bytes) {
-        self.cache.put(key, ttl_s, body, clock::wall_s());
+        self.cache.put(key, ttl_s, body, now::wall_s());
     }
 
     pub(crate) async fn kv_get(&self, key: String) -> Option<Bytes> {

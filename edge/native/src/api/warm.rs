@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::tiers::Tiers;
-use crate::clock;
 use crate::drain::{Phase, draining};
 use crate::limits::{ORIGIN_BACKGROUND_TIMEOUT, WARM_EVERY, WARM_TTL_S, WARM_USERS_MAX};
+use crate::now;
 use crate::telemetry::WARMED_TOTAL;
 use crate::upstream::{Upstream, UpstreamError, UpstreamRequest};
 
@@ -69,7 +69,7 @@ async fn warm(upstream: &Upstream, tiers: &Tiers) -> Result<usize, WarmError> {
             Err(WarmError::Status(_)) => continue,
             Err(error) => return Err(error),
         };
-        let value = Bytes::from(bundle.stored(clock::wall_ms(), &body));
+        let value = Bytes::from(bundle.stored(now::wall_ms(), &body));
         tiers.cache_put(&bundle.key(), WARM_TTL_S, value.clone());
         tiers.kv_put(bundle.key(), WARM_TTL_S, value);
         counter!(WARMED_TOTAL).increment(1);

@@ -35,12 +35,12 @@ use super::head;
 use super::respond::{self, Answered};
 use super::stats::Published;
 use super::zones::Zones;
-use crate::clock;
 use crate::drain::{Phase, Tasks, draining};
 use crate::limits::{
     BODIES_MAX, BODY_BYTES_MAX, BODY_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, KV_READERS_MAX,
 };
 use crate::listen::Connections;
+use crate::now;
 use crate::telemetry::SHED_TOTAL;
 
 /// After the system refused a connection (out of descriptors), the next try waits this long.
@@ -201,7 +201,7 @@ impl Worker {
             return respond::problem(&Problem::unavailable("this edge is draining", 1));
         }
         let client = self.shared.fronts.client(peer, &head.headers);
-        let wall_ms = clock::wall_ms();
+        let wall_ms = now::wall_ms();
         let (timezone, utc_offset_minutes) = self
             .zones
             .borrow_mut()
@@ -309,7 +309,7 @@ impl Worker {
                 .enumerate()
                 .map(|(index, outcome)| outcome.view(index))
                 .collect();
-            let (handle, wall_ms) = (waiting.handle, clock::wall_ms());
+            let (handle, wall_ms) = (waiting.handle, now::wall_ms());
             let resumed = self.core.borrow_mut().call(waiting.generation, |edge| {
                 edge.resume(handle, wall_ms, &results)
             });

@@ -1,0 +1,182 @@
+//! Clients and origins that mean no good.
+
+use super::stack::{Act, Stack, Told, ok};
+
+const CACHED: &str = "Cache-Control: max-age=60\r\n";
+
+fn cached() -> Stack {
+    Stack::new(|_| Act::Send(ok(CACHED, "body")))
+}
+
+#[track_caller]
+fn refused(request: &str, status: u16) {
+    let stack = cached();
+    let got = stack.ask(request);
+    let shown: String = request.chars().take(200).collect();
+    assert_eq!(got.status, status, "{shown}");
+    assert!(stack.told().is_empty(), "the origin got {:?}", stack.told());
+}
+
+#[test]
+fn shapes_that_two_readers_read_differently_are_refused() {
+    let post = |fields: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\nabc");
+    refused(&post("Content-Length: 3\r\nContent-Length: 4\r\n"), 400);
+    refused(&post("Content-Length: 3, 4\r\n"), 400);
+    refused(&post("Content-Length: +3\r\n"), 400);
+    refused(&post("Content-Length : 3\r\n"), 400);
+    refused(&post("Transfer-Encoding: chunked, identity\r\n"), 400);
+    refused(&post("Transfer-Encoding: xchunked\r\n"), 400);
+    refused("GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", 400);
+    refused("GET / HTTP/1.1\r\nHost: h\r\nX\0: a\r\n\r\n", 400);
+    refused("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
+    refused("GET / HTTP/1.1\r\n\r\n", 400);
+    refused("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400);
+    refused("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 405);
+    refused("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", 405);
+}
+
+#[test]
+fn of_two_framings_one_goes_on() {
+    let stack = cached();
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 40\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+    let _ = stack.ask(request);
+    for told in stack.told() {
+        let both =
+            told.field("content-length").is_some() && told.field("transfer-encoding").is_some();
+        assert!(!both && !told.line.contains("smuggled"), "{told:?}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_refused_by_name() {
+    let query = "a".repeat(16 << 10);
+    refused(&format!("GET /?{query} HTTP/1.1\r\nHost: h\r\n\r\n"), 414);
+    let value = "a".repeat(100 << 10);
+    refused(
+        &format!("GET / HTTP/1.1\r\nHost: h\r\nX: {value}\r\n\r\n"),
+        431,
+    );
+    let lines = "X: a\r\n".repeat(200);
+    refused(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n"), 431);
+}
+
+#[test]
+fn long_queries_that_are_allowed_keep_their_own_answers() {
+    let stack = Stack::new(|told| Act::Send(ok(CACHED, &told.line)));
+    let long = "a".repeat(15 << 10);
+    for target in [
+        format!("/?{long}b"),
+        format!("/?{long}c"),
+        format!("/?{long}b"),
+    ] {
+        assert!(stack.get(&target).body.contains(&target));
+    }
+    assert_eq!(stack.told().len(), 2);
+}
+
+#[test]
+fn fields_outside_the_key_do_not_reach_the_origin() {
+    let echo = |told: &Told| {
+        let names = [
+            "x-forwarded-host",
+            "x-host",
+            "x-original-url",
+            "forwarded",
+            "x-forwarded-proto",
+        ];
+        let values = names.map(|name| told.field(name).unwrap_or_default());
+        Act::Send(ok(CACHED, &values.join(" ")))
+    };
+    let stack = Stack::new(echo);
+    let poisoned = stack.ask(
+        "GET /a HTTP/1.1\r\nHost: good\r\nX-Forwarded-Host: evil\r\nX-Host: evil\r\n\
+         X-Original-URL: /evil\r\nForwarded: host=evil\r\nX-Forwarded-Proto: evil\r\n\
+         Connection: close\r\n\r\n",
+    );
+    assert!(!poisoned.body.contains("evil"), "{poisoned:?}");
+    assert!(poisoned.body.contains("good"));
+    // Who asks by another host has another answer.
+    let other = stack.ask("GET /a HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n");
+    assert!(other.body.contains("other"));
+    assert_eq!(stack.told().len(), 2);
+}
+
+#[test]
+fn a_field_that_connection_hides_does_not_poison_a_variant() {
+    let stack = Stack::new(|told| {
+        let language = told
+            .field("accept-language")
+            .unwrap_or_else(|| "none".into());
+        Act::Send(ok(
+            "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n",
+            &language,
+        ))
+    });
+    let german = "GET / HTTP/1.1\r\nHost: h\r\nAccept-Language: de\r\n";
+    let hidden = stack.ask(&format!(
+        "{german}Connection: close, accept-language\r\n\r\n"
+    ));
+    assert_eq!(hidden.body, "none");
+    let honest = stack.ask(&format!("{german}Connection: close\r\n\r\n"));
+    assert_eq!(honest.body, "de");
+}
+
+#[test]
+fn what_is_somebodys_own_is_not_handed_on() {
+    let own = [
+        "Cache-Control: private, max-age=60\r\n",
+        "Cache-Control: max-age=60\r\nSet-Cookie: id=1\r\n",
+        "Cache-Control: max-age=60\r\nVary: *\r\n",
+        "Cache-Control: max-age=60\r\nCDN-Cache-Control: private\r\n",
+    ];
+    for lines in own {
+        let stack =
+            Stack::new(move |told| Act::Send(ok(lines, &told.field("x-user").unwrap_or_default())));
+        for user in ["a", "b"] {
+            let got = stack.ask(&format!(
+                "GET /me HTTP/1.1\r\nHost: h\r\nX-User: {user}\r\nConnection: close\r\n\r\n"
+            ));
+            assert_eq!(got.body, user, "{lines}");
+        }
+    }
+    let stack =
+        Stack::new(|told| Act::Send(ok(CACHED, &told.field("authorization").unwrap_or_default())));
+    for user in ["a", "b"] {
+        let got = stack.ask(&format!(
+            "GET /me HTTP/1.1\r\nHost: h\r\nAuthorization: {user}\r\nConnection: close\r\n\r\n"
+        ));
+        assert_eq!(got.body, user);
+    }
+}
+
+#[test]
+fn encodings_that_aim_at_another_key_miss_it() {
+    let stack = Stack::new(|told| Act::Send(ok(CACHED, &told.line)));
+    for target in [
+        "/a/b", "/a%2fb", "/a%2Fb", "/%61/b", "/a//b", "/a/./b", "/a/b?", "/a/b%00",
+    ] {
+        let got = stack.get(target);
+        assert_eq!(got.body, format!("GET {target} HTTP/1.1"));
+    }
+    assert_eq!(stack.told().len(), 8);
+}
+
+#[test]
+fn a_loop_ends() {
+    refused(
+        "GET / HTTP/1.1\r\nHost: h\r\nCDN-Loop: edgewise, other, edgewise\r\nCDN-Loop: edgewise\r\n\r\n",
+        508,
+    );
+}
+
+#[test]
+fn an_origin_that_speaks_no_http_is_a_bad_gateway() {
+    for bytes in [
+        "no http at all\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ] {
+        let stack = Stack::new(move |_| Act::SendAndClose(bytes.as_bytes().to_vec()));
+        assert_eq!(stack.get("/a").status, 502, "{bytes}");
+    }
+}

@@ -1,0 +1,270 @@
+//! How long an answer is fresh (RFC 9111 section 4.2).
+
+use crate::row::{Row, get, row};
+use crate::rows::later;
+
+pub(crate) fn freshness() -> Vec<Row> {
+    const CC: &str = "Cache-Control";
+    vec![
+        later(
+            "max-age is a lifetime",
+            "9111 5.2.2.1",
+            &[(CC, "max-age=60")],
+            59,
+            true,
+        ),
+        later(
+            "at its end a lifetime is over",
+            "9111 4.2",
+            &[(CC, "max-age=60")],
+            60,
+            false,
+        ),
+        later(
+            "max-age=0 is stale",
+            "9111 5.2.2.1",
+            &[(CC, "max-age=0")],
+            0,
+            false,
+        ),
+        later(
+            "names have no case",
+            "9111 5.2",
+            &[(CC, "MaX-AgE=60")],
+            1,
+            true,
+        ),
+        later(
+            "a number may be quoted",
+            "9111 5.2",
+            &[(CC, "max-age=\"60\"")],
+            1,
+            true,
+        ),
+        later(
+            "leading zeros count nothing",
+            "9111 1.2.2",
+            &[(CC, "max-age=0060")],
+            59,
+            true,
+        ),
+        later(
+            "too large is very long",
+            "9111 1.2.2",
+            &[(CC, "max-age=99999999999")],
+            9_999_999,
+            true,
+        ),
+        later(
+            "a negative lifetime is stale",
+            "9111 4.2.1",
+            &[(CC, "max-age=-60")],
+            0,
+            false,
+        ),
+        later(
+            "a fraction is stale",
+            "9111 4.2.1",
+            &[(CC, "max-age=60.5")],
+            0,
+            false,
+        ),
+        later(
+            "a word is stale",
+            "9111 4.2.1",
+            &[(CC, "max-age=long")],
+            0,
+            false,
+        ),
+        later(
+            "single quotes are no quotes",
+            "9111 5.2",
+            &[(CC, "max-age='60'")],
+            0,
+            false,
+        ),
+        later(
+            "extensions change nothing",
+            "9111 5.2.3",
+            &[(CC, "a, b=c, max-age=60")],
+            1,
+            true,
+        ),
+        later(
+            "quoted text is not read",
+            "9111 5.2",
+            &[(CC, "x=\"max-age=60\", max-age=1")],
+            5,
+            false,
+        ),
+        later(
+            "the first of two counts",
+            "9111 4.2.1",
+            &[(CC, "max-age=1, max-age=60")],
+            5,
+            false,
+        ),
+        later(
+            "lines are one list",
+            "9111 5.2",
+            &[(CC, "x"), (CC, "max-age=60")],
+            5,
+            true,
+        ),
+        later(
+            "s-maxage wins, longer",
+            "9111 5.2.2.10",
+            &[(CC, "max-age=1, s-maxage=60")],
+            5,
+            true,
+        ),
+        later(
+            "s-maxage wins, shorter",
+            "9111 5.2.2.10",
+            &[(CC, "s-maxage=1, max-age=60")],
+            5,
+            false,
+        ),
+        later(
+            "s-maxage wins over Expires",
+            "9111 4.2.1",
+            &[(CC, "s-maxage=60"), ("Expires", "@-9")],
+            5,
+            true,
+        ),
+        later(
+            "Expires is an end",
+            "9111 5.3",
+            &[("Expires", "@60"), ("Date", "@0")],
+            59,
+            true,
+        ),
+        later(
+            "Expires in the past is stale",
+            "9111 5.3",
+            &[("Expires", "@-60"), ("Date", "@0")],
+            0,
+            false,
+        ),
+        later(
+            "Expires is seen from Date",
+            "9111 4.2.1",
+            &[("Expires", "@60"), ("Date", "@60")],
+            0,
+            false,
+        ),
+        later(
+            "a bad Expires is past",
+            "9111 5.3",
+            &[("Expires", "0"), ("Date", "@0")],
+            0,
+            false,
+        ),
+        later(
+            "max-age wins over Expires",
+            "9111 5.3",
+            &[(CC, "max-age=60"), ("Expires", "@-9")],
+            5,
+            true,
+        ),
+        later(
+            "max-age=0 wins over Expires",
+            "9111 5.3",
+            &[(CC, "max-age=0"), ("Expires", "@99")],
+            0,
+            false,
+        ),
+        later(
+            "a tenth of the time since a change",
+            "9111 4.2.2",
+            &[("Last-Modified", "@-1000"), ("Date", "@0")],
+            99,
+            true,
+        ),
+        later(
+            "and no more",
+            "9111 4.2.2",
+            &[("Last-Modified", "@-1000"), ("Date", "@0")],
+            101,
+            false,
+        ),
+        later(
+            "a guess is bounded",
+            "9111 4.2.2",
+            &[("Last-Modified", "@-99999999"), ("Date", "@0")],
+            86_401,
+            false,
+        ),
+        later(
+            "nothing to guess from",
+            "9111 4.2.2",
+            &[("Date", "@0")],
+            0,
+            false,
+        ),
+        later(
+            "directives forbid guesses",
+            "9111 4.2.2",
+            &[("Last-Modified", "@-1000"), (CC, "max-age=1")],
+            5,
+            false,
+        ),
+        row(
+            "a 404 without a word is kept shortly",
+            "9111 4.2.2",
+            [
+                get().status_answer(404, []),
+                get().after(1).served().status(404),
+                get().after(5).status_answer(200, []).forwarded(),
+            ],
+        ),
+        row(
+            "a 404 with a lifetime is kept for it",
+            "9111 4.2.1",
+            [
+                get().status_answer(404, [(CC, "max-age=60")]),
+                get().after(50).served().status(404),
+            ],
+        ),
+        row(
+            "no guess for a status that allows none",
+            "9110 15.1",
+            [
+                get().status_answer(403, [("Last-Modified", "@-1000")]),
+                get().forwarded(),
+            ],
+        ),
+        row(
+            "public allows a guess",
+            "9111 5.2.2.9",
+            [
+                get().status_answer(599, [("Last-Modified", "@-1000"), (CC, "public")]),
+                get().served().status(599),
+            ],
+        ),
+        row(
+            "an unknown status with a lifetime",
+            "9111 3",
+            [
+                get().status_answer(299, [(CC, "max-age=60")]),
+                get().served().status(299),
+            ],
+        ),
+        row(
+            "an error with a lifetime",
+            "9111 3",
+            [
+                get().status_answer(503, [(CC, "max-age=60")]),
+                get().served().status(503),
+            ],
+        ),
+        row(
+            "a redirect with a lifetime",
+            "9111 3",
+            [
+                get().status_answer(302, [(CC, "max-age=60"), ("Location", "/b")]),
+                get().served().status(302).sees("Location", "/b"),
+            ],
+        ),
+    ]
+}
