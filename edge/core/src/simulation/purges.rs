@@ -1,6 +1,5 @@
 //! What purges do: hard ones, soft ones, in every tier and while the origin is down.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use edgewise_ranking::id_hash;
@@ -134,6 +133,6 @@ fn an_items_facts_are_purged_by_its_tag() {
         let fetched = world.fetched.len();
         get(&mut world, "/api/v1/items?ids=a");
         let asked = fetched_since(&world, fetched).contains(&"/internal/v1/items?ids=a");
-        assert_eq!(asked, is_asked, "{}", tag.to_string());
+        assert_eq!(asked, is_asked, "{tag:x}");
     }
 }
