@@ -15,7 +15,7 @@ use crate::table::Table;
 /// Measures Edgewise, beside peers where there are any.
 #[derive(Parser)]
 struct Options {
-    /// Sections: ranking, bundle, edge, ingest, rows, import, load, drain, memory, copy,
+    /// Sections: ranking, bundle, edge, cache, ingest, rows, import, load, drain, memory, copy,
     /// mariadb, freshness; all where absent. `chaos` (an hour) runs only where it is named.
     sections: Vec<String>,
     /// Write each section's table into docs/performance.md.

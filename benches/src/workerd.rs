@@ -40,7 +40,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(mut command: Command, port: u16, log: &Path) -> Result<Self> {
+    /// Starts a server and waits until it listens on `port` of the loopback.
+    pub(crate) fn start(mut command: Command, port: u16, log: &Path) -> Result<Self> {
         let out = fs::File::create(log)?;
         command
             .stdin(Stdio::null())
@@ -70,12 +71,27 @@ impl Server {
 
     /// CPU time used so far, s: user and system, all threads.
     pub(crate) fn cpu_s(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let (_, rest) = stat.rsplit_once(") ").context("an unknown /proc format")?;
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok());
-        // Fields 14 and 15 of proc(5), in ticks of 10 ms.
-        Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / 100.0)
+        Ok(stat(self.child.id())?.1)
+    }
+
+    /// The same, with that of the children that run: servers whose workers are processes.
+    pub(crate) fn tree_cpu_s(&self) -> Result<f64> {
+        let mut cpu_s = self.cpu_s()?;
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let pid = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            // One that has just ended is nobody's child.
+            if let Some((parent, of_child_s)) = pid.and_then(|pid| stat(pid).ok()) {
+                cpu_s += if parent == self.child.id() {
+                    of_child_s
+                } else {
+                    0.0
+                };
+            }
+        }
+        Ok(cpu_s)
     }
 
     /// Largest resident size so far, MiB.
@@ -85,6 +101,20 @@ impl Server {
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         Ok(kib.context("no VmHWM")? / 1024.0)
     }
+}
+
+/// A process's parent, and its CPU time so far, s.
+fn stat(pid: u32) -> Result<(u32, f64)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = stat.rsplit_once(") ").context("an unknown /proc format")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let number = |at: usize| fields.get(at).and_then(|number| number.parse::<f64>().ok());
+    // Fields 4, 14 and 15 of proc(5); times in ticks of 10 ms.
+    let parent = number(1).context("ppid")? as u32;
+    Ok((
+        parent,
+        (number(11).context("utime")? + number(12).context("stime")?) / 100.0,
+    ))
 }
 
 impl Drop for Server {

@@ -17,6 +17,7 @@ pub(crate) fn run_benches(options: &BenchOptions) -> Result<()> {
     cargo
         .args(["build", "--release"])
         .args(["--package", "edgewise-origin"])
+        .args(["--package", "edgewise-edge"])
         .args(["--package", "edgewise-benches"])
         .current_dir(paths::root());
     // At once: one after the other their dependencies would be built with other features each.

@@ -1,6 +1,7 @@
 //! One file a section of the table.
 
 mod bundle;
+mod cache;
 mod chaos;
 mod drain;
 mod edge;
@@ -23,10 +24,11 @@ use crate::table::Table;
 type Section = fn(&mut Table) -> Result<()>;
 
 /// Sections by name, in the order of the table.
-pub(crate) const ALL: [(&str, Section); 12] = [
+pub(crate) const ALL: [(&str, Section); 13] = [
     ("ranking", ranking::run),
     ("bundle", bundle::run),
     ("edge", edge::run),
+    ("cache", cache::run),
     ("ingest", ingest::run),
     ("rows", rows::run),
     ("import", import::run),
