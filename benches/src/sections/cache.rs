@@ -152,10 +152,8 @@ fn hits(table: &mut Table, folder: &Path, origin: &Origin) -> Result<()> {
     for side in &sides {
         // Stored, and asked for often enough to be warm.
         for _ in 0..100 {
-            http_load::status(
-                &side.server.address,
-                &http_load::get(&origin.address, "/hit"),
-            )?;
+            let address = &side.server.address;
+            http_load::status(address, &http_load::get(address, "/hit"))?;
         }
     }
     let asked = origin.requests.load(Ordering::Relaxed);
