@@ -32,7 +32,7 @@ pub(crate) fn node() -> PathBuf {
     root().join("node_modules/.bin/node")
 }
 
-/// A server process; dropped, it is killed.
+/// A server process; dropped, it ends.
 pub(crate) struct Server {
     child: Child,
     /// `host:port`.
@@ -118,7 +118,16 @@ fn stat(pid: u32) -> Result<(u32, f64)> {
 }
 
 impl Drop for Server {
+    /// Asks it to end, so that it ends its children; then it is killed.
     fn drop(&mut self) {
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        for _ in 0..50 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
