@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use crate::config::Config;
 use crate::decide::{Candidate, Decision, Found, decide};
-use crate::fields::Fields;
+use crate::fields::{Fields, FieldsMut};
 use crate::message::{Exchange, Request, Response};
 use crate::storable::{Stored, storable};
 use crate::store::{Object, Selected, Store};
@@ -127,19 +127,19 @@ impl<P> Cache<P> {
 }
 
 /// What the cache knows of a stored response after its fields were freshened (`fields` are the
-/// ones [`freshen`](crate::update::freshen) made); `None` where these say that it may not be
+/// ones [`freshen`](crate::update::freshen) made, and lose those that may not be stored); `None` where these say that it may not be
 /// stored any longer.
 #[must_use]
-pub fn freshened<Q: Fields + ?Sized, R: Fields + ?Sized>(
+pub fn freshened<Q: Fields + ?Sized, R: FieldsMut>(
     config: &Config,
     request: &Request<'_, Q>,
     before: &Stored,
-    fields: &R,
+    fields: &mut R,
     exchange: Exchange,
 ) -> Option<Stored> {
     let response = Response {
         status: before.status,
-        fields,
+        fields: &*fields,
     };
     // HEAD freshens what GET stored.
     let request = Request {
@@ -151,5 +151,9 @@ pub fn freshened<Q: Fields + ?Sized, R: Fields + ?Sized>(
     after.withheld.extend_from_slice(&before.withheld);
     after.withheld.sort_unstable();
     after.withheld.dedup();
+    // The newer fields may name others than the older ones did.
+    for name in &after.withheld {
+        fields.remove_field(name);
+    }
     Some(after)
 }

@@ -9,6 +9,8 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 /// Keys that are remembered as not shareable; beyond, the oldest is forgotten.
 pub const HIT_FOR_MISS_MAX: usize = 8_192;
 
@@ -33,8 +35,9 @@ pub enum Joined<T> {
 #[derive(Debug)]
 pub struct Flights<T> {
     flying: BTreeMap<String, Flight<T>>,
-    /// Keys whose answers are not shareable, with the time until which.
-    alone: BTreeMap<String, i64>,
+    /// XXH3-64 of keys whose answers are not shareable, with the time until which. Two keys of one
+    /// hash share the fate of fetching alone for a while.
+    alone: BTreeMap<u64, i64>,
     next: u64,
 }
 
@@ -60,10 +63,11 @@ impl<T: Clone> Flights<T> {
         if let Some(flight) = self.flying.get(key) {
             return Joined::Follow(flight.shared.clone());
         }
-        match self.alone.get(key) {
+        let hash = xxh3_64(key.as_bytes());
+        match self.alone.get(&hash) {
             Some(until_ms) if now_ms < *until_ms => return Joined::Alone,
             Some(_) => {
-                self.alone.remove(key);
+                self.alone.remove(&hash);
             }
             None => {}
         }
@@ -104,7 +108,7 @@ impl<T: Clone> Flights<T> {
     pub fn release(&mut self, key: &str, number: u64, now_ms: i64) -> Option<T> {
         let shared = self.land(key, number)?;
         let until_ms = now_ms.saturating_add(HIT_FOR_MISS_MS);
-        self.alone.insert(String::from(key), until_ms);
+        self.alone.insert(xxh3_64(key.as_bytes()), until_ms);
         if self.alone.len() > HIT_FOR_MISS_MAX {
             self.alone.retain(|_, until_ms| now_ms < *until_ms);
         }
@@ -117,7 +121,7 @@ impl<T: Clone> Flights<T> {
 
     /// An answer under this key could be shared after all.
     pub fn share_again(&mut self, key: &str) {
-        self.alone.remove(key);
+        self.alone.remove(&xxh3_64(key.as_bytes()));
     }
 }
 

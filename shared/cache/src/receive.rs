@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::config::Config;
-use crate::decide::Forward;
+use crate::decide::{Forward, Reason};
 use crate::fields::Fields;
 use crate::message::{Exchange, Request, Response, is_origin_error};
 use crate::storable::{Refusal, Stored, storable};
@@ -44,6 +44,10 @@ pub fn receive<Q: Fields + ?Sized, R: Fields + ?Sized>(
         } else {
             Received::Pass(Refusal::Conditional)
         };
+    }
+    // Nothing in the key tells such a request from others.
+    if forward.reason == Reason::Bypass {
+        return Received::Pass(Refusal::Method);
     }
     // Section 4.3.3: an error does not replace what still may be used.
     if forward.stale_if_error && is_origin_error(response.status) {

@@ -133,7 +133,9 @@ pub fn storable<Q: Fields + ?Sized, R: Fields + ?Sized>(
 /// A final status that is whole. Unknown ones may be stored (section 3) unless the response says
 /// `must-understand`.
 fn status_allows(status: u16, directives: &ResponseDirectives) -> Result<(), Refusal> {
-    let whole = (200..=599).contains(&status) && status != 206 && status != 304;
+    // Whoever sends such conditions, ranges or sizes must not decide what the others get.
+    let of_its_asker = matches!(status, 206 | 304 | 412 | 413 | 414 | 416 | 431);
+    let whole = (200..=599).contains(&status) && !of_its_asker;
     if !whole || (directives.must_understand && !is_understood(status)) {
         return Err(Refusal::Status);
     }

@@ -68,6 +68,9 @@ fn delta(seconds: i64) -> Option<u32> {
     Some(seconds.min(DELTA_SECONDS_MAX))
 }
 
+/// Members of a field; with more it is refused as a whole.
+const MEMBERS_MAX: usize = 64;
+
 /// What directives need of a member's value; the rest is checked and forgotten.
 #[derive(Debug, PartialEq, Eq)]
 enum Value {
@@ -87,6 +90,9 @@ impl Dictionary<'_> {
         let mut out: Vec<(Vec<u8>, Value)> = Vec::new();
         self.skip(|byte| byte == b' ');
         while !self.rest.is_empty() {
+            if out.len() == MEMBERS_MAX {
+                return None;
+            }
             let key = self.key()?;
             let value = if self.take(b'=') {
                 if self.peek() == Some(b'(') {

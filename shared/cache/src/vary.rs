@@ -120,6 +120,12 @@ fn normal<Q: Fields + ?Sized>(request: &Q, name: &str) -> Option<Vec<u8>> {
             out.extend_from_slice(&weight.to_be_bytes());
             out.push(b',');
         }
+    } else if matches!(name, "authorization" | "cookie" | "user-agent") {
+        // No lists: every byte counts.
+        for value in request.values(name) {
+            out.extend_from_slice(value);
+            out.push(b'\n');
+        }
     } else {
         for (at, member) in list(request, name).enumerate() {
             if at > 0 {

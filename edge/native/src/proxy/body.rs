@@ -9,7 +9,6 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::live::Reader;
-use super::protect::Permit;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -22,13 +21,11 @@ pub(crate) enum AnswerBody {
     Pass(Box<Passed>),
 }
 
-/// A body of the origin's that is passed on; the request to the origin is under way until its
-/// end.
+/// A body of the origin's that is passed on, as fast as its client reads it.
 #[derive(Debug)]
 pub(crate) struct Passed {
     body: Incoming,
     idle: Idle,
-    _permit: Option<Permit>,
 }
 
 /// The body was not whole, so the connection is cut: a clean end would be a lie.
@@ -44,11 +41,10 @@ impl std::fmt::Display for Cut {
 impl std::error::Error for Cut {}
 
 impl Passed {
-    pub(crate) fn new(body: Incoming, permit: Option<Permit>, idle: Duration) -> Box<Self> {
+    pub(crate) fn new(body: Incoming, idle: Duration) -> Box<Self> {
         Box::new(Self {
             body,
             idle: Idle::new(idle),
-            _permit: permit,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use edgewise_cache::directives::RequestDirectives;
 use edgewise_cache::update::{freshen, head_agrees, to_store};
 use edgewise_cache::{
     Entry as NewEntry, Exchange, Forward, Object, Received, Refusal, Request as Asked,
@@ -12,7 +13,9 @@ use edgewise_cache::{
     receive,
 };
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::{HeaderMap, Method, Response};
 use tokio::sync::oneshot;
 
@@ -53,7 +56,7 @@ pub(crate) enum Outcome {
     /// An answer that is being stored; the headers are those for this client.
     Head(Arc<Head>, HeaderMap, Option<Reader>),
     /// An answer that is not stored.
-    Pass(Response<Incoming>, Permit, Refusal),
+    Pass(Response<Incoming>, Refusal),
     /// What is stored still holds.
     Fresh(Entry),
     /// No answer.
@@ -70,6 +73,7 @@ pub(crate) async fn run(mut job: Job) {
     };
     let mut headers = job.headers.clone();
     let validated = add_condition(&mut headers, &job);
+    let has_body = job.body.is_some();
     let outgoing = Outgoing {
         method: job.method.clone(),
         target: job.target.clone(),
@@ -82,7 +86,10 @@ pub(crate) async fn run(mut job: Job) {
         request_time_ms,
         response_time_ms: wall_ms(),
     };
-    permit.note(answered.is_ok(), exchange.response_time_ms);
+    // A body that its client does not send whole fails the request, and is not the origin's fault.
+    if answered.is_ok() || !has_body {
+        permit.note(answered.is_ok(), exchange.response_time_ms);
+    }
     match answered {
         Ok(response) => job.answered(response, permit, exchange, validated).await,
         Err(failure) => job.fail(failure),
@@ -128,11 +135,15 @@ impl Job {
 
     async fn answered(
         mut self,
-        response: Response<Incoming>,
+        mut response: Response<Incoming>,
         permit: Permit,
         exchange: Exchange,
         validated: bool,
     ) {
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            // Chunks say where the body ends (RFC 9112 section 6.3).
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         let config = self.worker.proxy.options.cache;
         let fields = Read(&self.headers);
         let answer_fields = Read(response.headers());
@@ -151,7 +162,7 @@ impl Job {
         {
             received = Received::Pass(Refusal::Method);
         }
-        if !is_get {
+        if !is_get && self.method != Method::HEAD {
             // What this answer made invalid is older than itself.
             let shard = self.worker.proxy.shards.of(&self.key);
             self.sequence = shard.cache.contents().sequence();
@@ -169,7 +180,8 @@ impl Job {
                 if self.method == Method::HEAD {
                     self.head(&response, exchange);
                 }
-                self.pass(response, permit, refusal);
+                drop(permit);
+                self.pass(response, refusal);
             }
         }
     }
@@ -190,9 +202,20 @@ impl Job {
         }
     }
 
-    fn pass(&mut self, response: Response<Incoming>, permit: Permit, refusal: Refusal) {
+    /// Whether this request may not be answered for others whatever the answer says, so that its
+    /// answer tells nothing of what is stored.
+    fn is_its_own(&self) -> bool {
+        let fields = Read(&self.headers);
+        self.method != Method::GET
+            || self.headers.contains_key(AUTHORIZATION)
+            || RequestDirectives::of(&fields).no_store
+    }
+
+    fn pass(&mut self, response: Response<Incoming>, refusal: Refusal) {
+        let is_its_own = self.is_its_own();
         // What is stored is of before.
-        let replaced = !response.status().is_server_error()
+        let replaced = !is_its_own
+            && !response.status().is_server_error()
             && !matches!(
                 refusal,
                 Refusal::Conditional | Refusal::Method | Refusal::Status
@@ -206,11 +229,11 @@ impl Job {
             if is_origin_error(response.status().as_u16()) {
                 // Followers that came by themselves would meet an origin that cannot.
                 leading.tell(News::Failed(Failure::Answer(response.status())));
-            } else {
+            } else if !is_its_own {
                 leading.release();
             }
         }
-        self.reply(Outcome::Pass(response, permit, refusal));
+        self.reply(Outcome::Pass(response, refusal));
     }
 
     /// What an answer to HEAD says of what is stored (RFC 9111 section 4.3.5).
@@ -260,8 +283,8 @@ impl Job {
         let fields = Read(&self.headers);
         let asked = self.asked(&fields);
         let mut shard = self.worker.proxy.shards.of(&self.key);
-        let Some(stored) = freshened(&config, &asked, &object.stored, &Read(&headers), exchange)
-        else {
+        let fresh = &mut Change(&mut headers);
+        let Some(stored) = freshened(&config, &asked, &object.stored, fresh, exchange) else {
             shard.cache.forget_variant(&asked);
             return None;
         };

@@ -7,7 +7,7 @@ use edgewise_cache::cache_status::Handling;
 use edgewise_cache::coalesce::Joined;
 use edgewise_cache::{Decision, Forward, Reason, Request as Asked, Serve, vary};
 use hyper::body::{Body, Incoming};
-use hyper::header::HeaderValue;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::oneshot;
 
@@ -46,7 +46,8 @@ pub(crate) struct Worker {
 
 /// What a request does next.
 enum Step {
-    Serve(Serve, Entry, Option<Leading>),
+    /// With the lead of a refresh, and the store's sequence at the lookup.
+    Serve(Serve, Entry, Option<(Leading, u64)>),
     GatewayTimeout,
     Lead(Leading, Wanted),
     Follow(Arc<Flight>, Wanted),
@@ -69,7 +70,7 @@ pub(crate) async fn handle(
 ) -> Answered {
     let (parts, body) = request.into_parts();
     let asking = match understand(parts, client) {
-        Ok(asking) => asking,
+        Ok(asking) => asking.for_origin(worker),
         Err((status, sentence)) => return answer::plain(status, sentence),
     };
     let body = (!body.is_end_stream()).then_some(body);
@@ -104,8 +105,8 @@ impl Asking {
             let may_join = join < JOINS_MAX && body.is_none();
             let (flight, wanted) = match self.step(worker, names.as_deref(), may_join) {
                 Step::Serve(serve, entry, refresh) => {
-                    if let Some(leading) = refresh {
-                        self.refresh(worker, leading, &entry);
+                    if let Some((leading, sequence)) = refresh {
+                        self.refresh(worker, leading, &entry, sequence);
                     }
                     return self.hit(&entry, &serve);
                 }
@@ -155,7 +156,8 @@ impl Asking {
                         _ => None,
                     })
                     .and_then(Result::ok);
-                Step::Serve(serve, object, leading)
+                let sequence = lookup.sequence;
+                Step::Serve(serve, object, leading.map(|leading| (leading, sequence)))
             }
             (Decision::GatewayTimeout | Decision::Serve(_), _) => Step::GatewayTimeout,
             (Decision::Forward(forward), object) => {
@@ -218,8 +220,9 @@ impl Asking {
         }
     }
 
-    fn job(&self, worker: &Arc<Worker>, wanted: Wanted) -> Job {
-        let mut headers = self.headers.clone();
+    /// The request with the headers that the origin gets, but for conditions and ranges: what
+    /// is looked up, shared and stored is told apart by what the origin sees.
+    fn for_origin(mut self, worker: &Worker) -> Self {
         let origin_host = if worker.proxy.options.preserve_host {
             HeaderValue::from_str(&self.host)
         } else {
@@ -231,7 +234,12 @@ impl Asking {
             origin_host: &origin_host.expect("hosts are checked where they come in"),
             version: self.version,
         };
-        headers::to_origin(&mut headers, &hop);
+        headers::to_origin(&mut self.headers, &hop);
+        self
+    }
+
+    fn job(&self, worker: &Arc<Worker>, wanted: Wanted) -> Job {
+        let mut headers = self.headers.clone();
         let whole = !matches!(
             wanted.forward.reason,
             Reason::Bypass | Reason::Method | Reason::Partial
@@ -257,7 +265,7 @@ impl Asking {
     }
 
     /// Fetches a newer answer while an older one is served.
-    fn refresh(&self, worker: &Arc<Worker>, leading: Leading, entry: &Entry) {
+    fn refresh(&self, worker: &Arc<Worker>, leading: Leading, entry: &Entry, sequence: u64) {
         let forward = Forward {
             reason: Reason::Stale,
             validate: true,
@@ -265,19 +273,16 @@ impl Asking {
             stale_if_error: true,
             impatient: false,
         };
-        let sequence = worker
-            .proxy
-            .shards
-            .of(&self.key)
-            .cache
-            .contents()
-            .sequence();
         let wanted = Wanted {
             forward,
             object: Some(Arc::clone(entry)),
             sequence,
         };
         let mut job = self.job(worker, wanted);
+        // It is for everybody, whoever happened to ask.
+        job.method = Method::GET;
+        job.headers.remove(AUTHORIZATION);
+        headers::without_conditions(&mut job.headers);
         job.flight = Some(leading);
         tokio::spawn(run(job));
     }
@@ -322,7 +327,7 @@ impl Asking {
             }
             Outcome::Fresh(entry) => self.fresh(&entry, handling),
             Outcome::Failed(failure) => self.failed(failure, &forward, object.as_ref(), handling),
-            Outcome::Pass(response, permit, refusal) => {
+            Outcome::Pass(response, refusal) => {
                 let (parts, body) = response.into_parts();
                 let mut headers = parts.headers;
                 headers::to_client(&mut headers);
@@ -330,7 +335,7 @@ impl Asking {
                 handling.detail = Some(refusal.token());
                 answer::mark(&mut headers, &handling);
                 let idle = worker.proxy.options.limits.body_idle;
-                let body = AnswerBody::Pass(Passed::new(body, Some(permit), idle));
+                let body = AnswerBody::Pass(Passed::new(body, idle));
                 answer::with(parts.status, headers, body)
             }
         }

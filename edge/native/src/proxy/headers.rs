@@ -11,24 +11,34 @@ use hyper::{HeaderMap, Version};
 use super::options::LOOPS_MAX;
 use super::shard::Change;
 
-/// Fields that origins take for the URL or the client though anybody can send them: not part of
-/// the key, so they never reach the origin as they came.
-const UNKEYED: [&str; 14] = [
+/// Fields that origins take for the URL, the method or the client though anybody can send them:
+/// not part of the key, so they never reach the origin as they came.
+const UNKEYED: [&str; 12] = [
     "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-path",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
     "x-host",
+    "x-http-method",
     "x-http-method-override",
     "x-method-override",
-    "x-original-host",
-    "x-original-url",
+    "x-real-ip",
     "x-rewrite-url",
+    "x-url-scheme",
+    "x-wap-profile",
 ];
+
+/// Beginnings of such names.
+const UNKEYED_FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
+
+/// Whether a field is not part of the key though origins act on it. Of names with an underscore
+/// some origins make those with a hyphen.
+fn is_unkeyed(name: &str) -> bool {
+    let in_family = UNKEYED_FAMILIES
+        .iter()
+        .any(|family| name.starts_with(family));
+    name != X_FORWARDED_FOR.as_str() && (in_family || name.contains('_') || UNKEYED.contains(&name))
+}
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -50,7 +60,8 @@ pub(crate) struct Hop<'a> {
 pub(crate) fn to_origin(headers: &mut HeaderMap, hop: &Hop<'_>) {
     remove_hop_by_hop(&mut Change(headers));
     headers.remove(EXPECT);
-    for name in UNKEYED {
+    let names: Vec<HeaderName> = headers.keys().cloned().collect();
+    for name in names.iter().filter(|name| is_unkeyed(name.as_str())) {
         headers.remove(name);
     }
     headers.insert(HOST, hop.origin_host.clone());

@@ -210,7 +210,8 @@ impl Driver {
         let mut fields = object.payload.0.clone();
         freshen(&mut fields, &newer);
         let config = *self.cache.config();
-        let Some(stored) = freshened(&config, request, &object.stored, &fields, exchange) else {
+        let Some(stored) = freshened(&config, request, &object.stored, &mut fields, exchange)
+        else {
             self.cache.forget_variant(request);
             return None;
         };

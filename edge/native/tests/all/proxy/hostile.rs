@@ -1,6 +1,6 @@
 //! Clients and origins that mean no good.
 
-use super::stack::{Act, Stack, Told, ok};
+use super::stack::{Act, Stack, Told, answer, ok};
 
 const CACHED: &str = "Cache-Control: max-age=60\r\n";
 
@@ -178,5 +178,87 @@ fn an_origin_that_speaks_no_http_is_a_bad_gateway() {
     ] {
         let stack = Stack::new(move |_| Act::SendAndClose(bytes.as_bytes().to_vec()));
         assert_eq!(stack.get("/a").status, 502, "{bytes}");
+    }
+}
+
+#[test]
+fn a_body_in_a_get_is_nobody_elses() {
+    let stack = Stack::new(|told| {
+        let length = told.field("content-length").unwrap_or_default();
+        Act::Send(ok(CACHED, &format!("for a body of {length:?}")))
+    });
+    let got = stack
+        .ask("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\n\r\nevil");
+    assert!(got.body.contains('4'), "{}", got.body);
+    assert!(stack.get("/a").body.contains("\"\""), "asked anew");
+    assert_eq!(stack.told().len(), 2);
+}
+
+#[test]
+fn errors_that_a_client_can_cause_are_not_kept_for_others() {
+    for (status, line) in [
+        (412, "If-Match: \"zz\""),
+        (416, "Range: bytes=9999-"),
+        (431, "X-Long: a"),
+    ] {
+        let name = line.split(':').next().expect("a name").to_lowercase();
+        let stack = Stack::new(move |told| {
+            Act::Send(if told.field(&name).is_some() {
+                answer(status, CACHED, "no")
+            } else {
+                ok(CACHED, "yes")
+            })
+        });
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{line}\r\n\r\n");
+        assert_eq!(stack.ask(&request).status, status);
+        assert_eq!(stack.get("/").status, 200, "after {status}");
+    }
+}
+
+#[test]
+fn a_304_brings_nobodys_private_fields_into_what_is_stored() {
+    let private =
+        "Cache-Control: max-age=60, private=\"x-user\"\r\nX-User: alice\r\nETag: \"1\"\r\n";
+    let stack = Stack::new(move |told| {
+        Act::Send(if told.field("if-none-match").is_some() {
+            answer(304, private, "")
+        } else {
+            ok("Cache-Control: max-age=60\r\nETag: \"1\"\r\n", "body")
+        })
+    });
+    stack.get("/");
+    let again = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCache-Control: no-cache\r\n\r\n";
+    assert_eq!(stack.ask(again).status, 200);
+    assert_eq!(stack.told().len(), 2, "validated");
+    let next = stack.get("/");
+    assert_eq!((next.body.as_str(), next.field("x-user")), ("body", None));
+    assert_eq!(stack.told().len(), 2, "a hit");
+}
+
+#[test]
+fn a_variant_is_what_the_origin_saw_and_not_what_a_client_claims() {
+    let stack = Stack::new(|told| {
+        let seen = told.field("x-forwarded-for").unwrap_or_default();
+        let lines = format!("{CACHED}Vary: X-Forwarded-For\r\n");
+        Act::Send(ok(&lines, &seen))
+    });
+    let own = stack.get("/").body;
+    assert_eq!(stack.get("/").body, own, "the same client again");
+    assert_eq!(stack.told().len(), 1);
+    let claim =
+        format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Forwarded-For: {own}\r\n\r\n");
+    assert_ne!(stack.ask(&claim).body, own);
+}
+
+#[test]
+fn clients_that_break_off_do_not_close_the_origin_to_others() {
+    let stack = Stack::new(|_| Act::Send(ok("", "body")));
+    for _ in 0..40 {
+        let broken = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx";
+        drop(stack.send(broken));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    for n in 0..20 {
+        assert_eq!(stack.get(&format!("/{n}")).status, 200);
     }
 }
