@@ -48,9 +48,11 @@ impl Purges {
     /// The store cannot be read.
     pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let purges = Self::default();
-        for record in latest(&*store.read()?)? {
+        let each = &mut |record: PurgeRecord| {
             purges.asked(&record);
-        }
+            ControlFlow::Continue(())
+        };
+        visit(&*store.read()?, each)?;
         Ok(purges)
     }
 
@@ -144,15 +146,25 @@ impl Epochs {
 /// The store cannot be read.
 pub fn latest(snapshot: &dyn Snapshot) -> Result<Vec<PurgeRecord>, StoreError> {
     let mut found = Vec::new();
-    snapshot.scan(Table::Purges, &Range::all().reversed(), &mut |_, value| {
-        found.push(PurgeRecord::decode(Table::Purges, value)?);
-        Ok(if found.len() < AUDIT_MAX {
+    visit(snapshot, &mut |record| {
+        found.push(record);
+        if found.len() < AUDIT_MAX {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
-        })
+        }
     })?;
     Ok(found)
+}
+
+/// Visits every purge that the store remembers, latest first.
+fn visit(
+    snapshot: &dyn Snapshot,
+    each: &mut dyn FnMut(PurgeRecord) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    snapshot.scan(Table::Purges, &Range::all().reversed(), &mut |_, value| {
+        Ok(each(PurgeRecord::decode(Table::Purges, value)?))
+    })
 }
 
 /// Remembers a purge, and forgets those that are neither told nor shown any more.

@@ -26,6 +26,8 @@ pub(super) enum Mood {
     Hangs,
     /// Answers after so many ms.
     Takes(i64),
+    /// The same with hot lists; well otherwise.
+    ListsTake(i64),
 }
 
 /// The origin's facts.

@@ -7,7 +7,7 @@ use edgewise_wire::overlay::{Purge, SOFT, item_tag, key_tag, user_tag};
 
 use super::origin::Mood;
 use super::reading::{fetched_since, get, ids, rung};
-use super::world::World;
+use super::world::{Ask, World};
 
 const TRENDING: &str = "/api/v1/hot/trending";
 
@@ -134,5 +134,52 @@ fn an_items_facts_are_purged_by_its_tag() {
         get(&mut world, "/api/v1/items?ids=a");
         let asked = fetched_since(&world, fetched).contains(&"/internal/v1/items?ids=a");
         assert_eq!(asked, is_asked, "{tag:x}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_before_the_purge_was_heard_is_not_kept() {
+    const LIST: &str = "/api/v1/hot/trending?tag=music";
+    let mut world = World::new(37);
+    get(&mut world, LIST);
+    let until_ms = world.now_ms + 70_000;
+    world.run_until(until_ms);
+    hear(&mut world);
+    // A refresh of the stale list is at the origin, which made it at once and sends it late.
+    world.origin.mood = Mood::ListsTake(1_900);
+    let asked_ms = world.now_ms;
+    world.start(&Ask::get(LIST));
+    world.run_until(asked_ms + 100);
+    let before_ms = world.now_ms;
+    let tag = id_hash("list:hot");
+    world.origin.overlay.purges.push(Purge { tag, before_ms });
+    world.origin.position += 1;
+    hear(&mut world);
+    world.origin.mood = Mood::Well;
+    let list = get(&mut world, LIST);
+    let list = ids(&list);
+    let made_ms = list[0]
+        .rsplit('.')
+        .next()
+        .and_then(|made| made.parse::<i64>().ok());
+    assert!(
+        made_ms.is_some_and(|made_ms| made_ms >= before_ms),
+        "{list:?} {before_ms}"
+    );
+}
+
+#[test]
+fn a_hard_purge_of_an_item_with_a_clock_ahead_is_no_outage() {
+    let mut world = World::new(38);
+    get(&mut world, "/api/v1/items?ids=a");
+    for tag in [id_hash(&item_tag("a")), id_hash("list:items")] {
+        let before_ms = world.now_ms + 5_000;
+        let purges = &mut world.origin.overlay.purges;
+        purges.push(Purge { tag, before_ms });
+        purges.sort_unstable_by_key(|purge| purge.tag);
+        world.origin.position += 1;
+        hear(&mut world);
+        let answer = get(&mut world, "/api/v1/items?ids=a");
+        assert_eq!((answer.answer.status, ids(&answer).len()), (200, 1));
     }
 }

@@ -395,7 +395,8 @@ impl World {
         self.fetched.push(path.to_string());
         let delay_ms = match self.origin.mood {
             Mood::Takes(ms) => ms,
-            Mood::Well => self.random.between(2, 40),
+            Mood::ListsTake(ms) if path.contains("/lists/") => ms,
+            Mood::Well | Mood::ListsTake(_) => self.random.between(2, 40),
             Mood::Slow => self.random.between(30, 3_000),
             Mood::Fails => return (5.min(timeout_ms), 500, Vec::new()),
             Mood::Hangs => return (timeout_ms, 0, Vec::new()),

@@ -10,7 +10,7 @@ use edgewise_ranking::id_hash;
 
 use crate::effect::{Done, Effect};
 use crate::lifetime;
-use crate::resource::Resource;
+use crate::resource::{Resource, tags_of_item};
 use crate::state::State;
 use crate::store::{Look, Tier, envelope};
 use crate::trace::Trace;
@@ -80,6 +80,10 @@ pub(crate) struct Load {
     /// Milliseconds between asking the origin and its answer.
     pub(crate) origin_ms: Option<i64>,
     asked_at_ms: i64,
+    /// The newest purge of the resource that was known then, wall time, Unix ms.
+    purge_when_asked_ms: i64,
+    /// Whether the origin was asked once more because of a purge.
+    asked_again: bool,
     /// Wall time at which the origin's answer is not waited for any longer, Unix ms.
     given_up_ms: i64,
 }
@@ -100,6 +104,8 @@ impl Load {
             origin_failed: false,
             origin_ms: None,
             asked_at_ms: 0,
+            purge_when_asked_ms: i64::MIN,
+            asked_again: false,
             given_up_ms: 0,
         }
     }
@@ -153,8 +159,14 @@ impl Load {
                 }
             }
             Phase::Origin => {
+                let was_purged = self.newest_purge_ms(state) > self.purge_when_asked_ms;
                 self.take_origin(state, wall_ms, results);
-                self.settle(state, wall_ms, effects);
+                if was_purged && !core::mem::replace(&mut self.asked_again, true) {
+                    // What was made before the purge is of no use to who waits.
+                    self.ask_origin(state, trace, wall_ms, effects);
+                } else {
+                    self.settle(state, wall_ms, effects);
+                }
             }
             Phase::Writing => self.phase = Phase::Done,
             Phase::Done => {}
@@ -308,12 +320,26 @@ impl Load {
         let until_ms = wall_ms + lease_ms(state, timeout_ms);
         state.leases.extend(self.hash, until_ms);
         self.asked_at_ms = wall_ms;
+        self.purge_when_asked_ms = self.newest_purge_ms(state);
         self.phase = Phase::Origin;
         effects.push(Effect::Fetch {
             path: self.resource.path(),
             traceparent: trace.header(),
             timeout_ms,
         });
+    }
+
+    /// When the resource, or one of its items, was purged last, wall time, Unix ms.
+    fn newest_purge_ms(&self, state: &State) -> i64 {
+        let own_ms = state
+            .overlay
+            .purged(|| self.resource.tags(&self.key))
+            .newest_ms();
+        let Resource::Items { ids } = &self.resource else {
+            return own_ms;
+        };
+        let of_item = |id: &String| state.overlay.purged(|| tags_of_item(id)).newest_ms();
+        ids.iter().map(of_item).fold(own_ms, i64::max)
     }
 
     /// Whether something else can answer, so that nobody has to wait for a probe.
@@ -335,9 +361,14 @@ impl Load {
         match result.status {
             200 => {
                 let age_ms = i64::from(result.age_s) * 1_000;
-                // What was just made is newer than any purge, whatever the clocks say.
-                let purged = state.overlay.purged(|| self.resource.tags(&self.key));
-                let made_at_ms = wall_ms.max(purged.newest_ms().min(wall_ms + SKEW_MAX_MS));
+                let purge_ms = self.newest_purge_ms(state);
+                let made_at_ms = if purge_ms > self.purge_when_asked_ms {
+                    // A purge came meanwhile: this may have been made before it.
+                    self.asked_at_ms
+                } else {
+                    // What was asked for after a purge is newer, whatever the clocks say.
+                    wall_ms.max(purge_ms.min(wall_ms + SKEW_MAX_MS))
+                };
                 let stored_at_ms = made_at_ms.saturating_sub(age_ms);
                 state.breaker.succeeded();
                 if state.absorb(&self.resource, &self.key, result.body, stored_at_ms) {
