@@ -20,8 +20,8 @@ use crate::processes::{run, run_quietly};
 /// A ratchet: the check fails where the module outgrows them by 2 %; lower them where it shrinks.
 /// They are not the bar, which is 250,000 bytes and 95,000 in gzip (an isolate that starts
 /// compiles them all). The module is over it, and `cargo xtask bench` says by how much.
-const EDGE_WASM_BYTES: usize = 514_000;
-const EDGE_WASM_GZIP_BYTES: usize = 228_800;
+const EDGE_WASM_BYTES: usize = 515_200;
+const EDGE_WASM_GZIP_BYTES: usize = 229_400;
 /// What is inlined into its callers when all crates are optimised as one: with the default (225)
 /// edge.wasm is 28 KB larger and no faster.
 const INLINE_THRESHOLD: &str = "llvm-args=-inline-threshold=50";
