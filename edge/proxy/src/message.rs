@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use edgewise_cache::fields::FieldLines;
+use edgewise_cache::fields::{FieldLines, Fields};
 use edgewise_cache::key::{TARGET_BYTES_MAX, key};
 
 use crate::headers;
@@ -69,6 +69,15 @@ impl Asking {
         let fields = field_lines(lines);
         if fields.len() > headers::LINES_MAX {
             return Err(Refused(431, "too many header lines\n"));
+        }
+        let has_body = fields
+            .first("content-length")
+            .is_some_and(|bytes| bytes != b"0")
+            || fields.has("transfer-encoding");
+        if has_body && matches!(method, "GET" | "HEAD") {
+            // The runtime does not send it on, and without it the origin would answer another
+            // question.
+            return Err(Refused(400, "a GET with a body cannot be passed on\n"));
         }
         if headers::is_loop(&fields) {
             return Err(Refused(508, "a loop\n"));

@@ -14,6 +14,9 @@ use crate::message::Asking;
 /// never come back to one.
 pub const PENDING_MAX: usize = 1_024;
 
+/// One that takes longer is given up: the runtime may have ended it, milliseconds.
+const PENDING_LIFE_MS: i64 = 120_000;
+
 /// A refresh that takes longer does not hold back the next, milliseconds.
 const REFRESH_MAX_MS: i64 = 10_000;
 
@@ -67,7 +70,10 @@ pub(crate) struct AllPending {
 impl AllPending {
     /// The number that it has from now on.
     pub(crate) fn insert(&mut self, pending: Pending) -> u32 {
-        if self.requests.len() >= PENDING_MAX {
+        let dead_ms = pending.asking.now_ms.saturating_sub(PENDING_LIFE_MS);
+        while let Some((_, oldest)) = self.requests.first_key_value()
+            && (oldest.asking.now_ms < dead_ms || self.requests.len() >= PENDING_MAX)
+        {
             self.requests.pop_first();
         }
         self.last = self.last.wrapping_add(1);

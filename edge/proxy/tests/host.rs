@@ -238,7 +238,7 @@ fn what_a_client_claims_does_not_reach_the_origin() {
         ("connection", "x-secret, host"),
         ("x-secret", "1"),
         ("expect", "100-continue"),
-        ("content-length", "5"),
+        ("content-length", "0"),
     ]);
     let fetch = host.start("GET", "//e?x#y", &claims).fetch.expect("a miss");
     assert_eq!(fetch.url, "http://origin.example:8000//e?x");
@@ -271,6 +271,8 @@ fn what_is_not_understood_is_refused() {
     assert_eq!(status("GET", &long, &fields(&[])), 414);
     assert_eq!(status("GET", "/", &loops), 508);
     assert_eq!(status("GET", "/", &many), 431);
+    let sized = fields(&[("content-length", "5")]);
+    assert_eq!(status("GET", "/", &sized), 400);
     for text in [
         "",
         "GET",
@@ -302,6 +304,12 @@ fn requests_that_never_come_back_are_bounded() {
         host.start("GET", "/", &fields(&[]));
     }
     let answer = host.arrive(first.id, 200, &fields(FRESH)).answer;
+    assert_eq!(answer.expect("an answer").status, 503);
+    // In time, too.
+    let second = host.start("GET", "/", &fields(&[])).fetch.expect("a miss");
+    host.now_ms += 121_000;
+    host.start("GET", "/", &fields(&[]));
+    let answer = host.arrive(second.id, 200, &fields(FRESH)).answer;
     assert_eq!(answer.expect("an answer").status, 503);
 }
 
