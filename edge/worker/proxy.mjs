@@ -229,7 +229,10 @@ function ask(name, head, headers, make) {
   const length = text.length * 3;
   // First the call: it may grow the memory, which detaches the buffer.
   const at = proxy.proxy_input(length);
-  if (at === 0) return { answer: new Response("too large\n", { status: 431 }) };
+  if (at === 0) {
+    const status = name === "proxy_request" ? 431 : 502;
+    return { answer: new Response("too many header bytes\n", { status }) };
+  }
   const { written } = encoder.encodeInto(text, new Uint8Array(proxy.memory.buffer, at, length));
   return read(proxy[name](written), make);
 }

@@ -40,7 +40,7 @@ fn output_len() -> u32 {
 }
 
 /// Pointer to an input buffer of `len` bytes, valid until the next call; null where `len` is over
-/// the limit (1 MiB).
+/// the limit (2 MiB).
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_input(len: u32) -> *mut u8 {
     isolate(|isolate| match isolate.input(len as usize) {

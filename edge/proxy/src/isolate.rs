@@ -6,8 +6,8 @@ use crate::control::Control;
 use crate::message::{Arrived, Asking, Refused};
 use crate::proxy::{Options, Proxy};
 
-/// Bytes of an input.
-const INPUT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an input: three times the largest head that workerd takes, since it may be sized so.
+const INPUT_BYTES_MAX: usize = 2 << 20;
 
 /// What an isolate keeps.
 #[derive(Debug)]

@@ -62,11 +62,12 @@ impl Asking {
         if target.len() > TARGET_BYTES_MAX {
             return Err(Refused(414, "the URL is too long\n"));
         }
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        if host.is_empty() || host.len() > 255 || !host.bytes().all(is_plain) {
-            return Err(Refused(400, "a host is needed\n"));
-        }
         let fields = field_lines(lines);
+        // The runtime makes the URL of this field, whatever it holds.
+        let named = fields.first("host").unwrap_or(host.as_bytes());
+        if !is_host(host.as_bytes()) || !is_host(named) {
+            return Err(Refused(400, "one host is needed\n"));
+        }
         if fields.len() > headers::LINES_MAX {
             return Err(Refused(431, "too many header lines\n"));
         }
@@ -130,6 +131,11 @@ impl Arrived {
     pub(crate) fn is_unfit(&self) -> bool {
         self.fields.len() > headers::LINES_MAX || !(200..=599).contains(&self.status)
     }
+}
+
+fn is_host(host: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+    (1..=255).contains(&host.len()) && host.iter().all(is_plain)
 }
 
 fn field_lines<'a>(lines: impl Iterator<Item = &'a str>) -> FieldLines {

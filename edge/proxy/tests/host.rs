@@ -273,6 +273,8 @@ fn what_is_not_understood_is_refused() {
     assert_eq!(status("GET", "/", &many), 431);
     let sized = fields(&[("content-length", "5")]);
     assert_eq!(status("GET", "/", &sized), 400);
+    let path = fields(&[("host", "example.com/admin")]);
+    assert_eq!(status("GET", "/", &path), 400);
     for text in [
         "",
         "GET",
