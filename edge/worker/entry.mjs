@@ -35,7 +35,11 @@ let colo = "local";
 
 export default {
   async fetch(request, env, ctx) {
-    if (!initialised) initialise(request, env);
+    if (!initialised) {
+      // Loaded only where it is asked for: its module would cost every isolate its start.
+      if (env.EDGEWISE_PROXY) return (await import("./proxy.mjs")).proxied(request, env, ctx);
+      initialise(request, env);
+    }
     const { method } = request;
     const isRead = method === "GET" || method === "HEAD";
     let body;

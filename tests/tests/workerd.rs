@@ -1,4 +1,5 @@
-//! The golden cases inside workerd itself.
+//! What only workerd itself can show: golden cases, and the Worker as a proxy before an origin that
+//! misbehaves.
 
 use std::process::Command;
 
@@ -29,4 +30,17 @@ fn parity_golden_in_workerd() {
     for (case, line) in cases.iter().zip(ranked) {
         assert_eq!(line.as_str(), Some(native(case).as_str()), "for {case}");
     }
+}
+
+#[test]
+fn the_worker_is_a_proxy() {
+    let output = Command::new(places::node())
+        .arg(places::root().join("tests/workerd/proxy.mjs"))
+        .output()
+        .expect("node runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -1,4 +1,4 @@
-//! Builds `edge.wasm`, the Worker's module, the page and the origin.
+//! Builds `edge.wasm`, `proxy.wasm`, the Worker's module, the page and the origin.
 
 use std::fmt;
 use std::fs;
@@ -72,9 +72,10 @@ impl fmt::Display for Size {
     }
 }
 
-/// `edge/worker/build/{edge.wasm, worker.js, worker_bg.wasm}` and `edge/page/dist`.
+/// `edge/worker/build/{edge.wasm, proxy.wasm, worker.js, worker_bg.wasm}` and `edge/page/dist`.
 pub(crate) fn edge() -> Result<()> {
     cargo_wasm("edgewise-edge-wasm")?;
+    cargo_wasm("edgewise-edge-proxy")?;
     cargo_wasm("edgewise-worker")?;
     let out = paths::root().join("edge/worker/build");
     fs::create_dir_all(&out)?;
@@ -88,6 +89,8 @@ pub(crate) fn edge() -> Result<()> {
         .collect();
     let module = format!("// SHA-256 of edge.wasm.\nexport default \"{hash}\";\n");
     write_if_changed(&out.join("edge.wasm.sha256.mjs"), module.as_bytes())?;
+    let proxy = shrink(&built.join("edgewise_edge_proxy.wasm"))?;
+    write_if_changed(&out.join("proxy.wasm"), &proxy)?;
     bindgen(&built.join("edgewise_worker.wasm"), &out)?;
     page()?;
     // Devices rank with what the edge runs.
@@ -129,7 +132,7 @@ pub(crate) fn cargo_wasm(package: &str) -> Result<()> {
 /// The result is kept beside the input's copy, as it takes seconds.
 fn shrink(built: &Path) -> Result<Vec<u8>> {
     let (seen, shrunk) = (built.with_extension("seen"), built.with_extension("opt"));
-    let input = fs::read(built).context("edge.wasm is missing")?;
+    let input = fs::read(built).with_context(|| format!("{} is missing", built.display()))?;
     if !shrunk.exists() || !fs::read(&seen).is_ok_and(|before| before == input) {
         let mut opt = Command::new(paths::node_tool("node"));
         opt.arg(paths::root().join("node_modules/binaryen/bin/wasm-opt"))
@@ -138,7 +141,7 @@ fn shrink(built: &Path) -> Result<Vec<u8>> {
             .arg("--output")
             .arg(&shrunk)
             .current_dir(paths::root());
-        run_quietly("shrink edge.wasm with wasm-opt", &mut opt)?;
+        run_quietly("shrink a module with wasm-opt", &mut opt)?;
         fs::write(&seen, input)?;
     }
     fs::read(&shrunk).context("wasm-opt wrote nothing")

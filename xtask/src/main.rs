@@ -1,4 +1,4 @@
-//! The one front door: `cargo xtask demo | test | bench | check | build | setup`.
+//! The one front door: `cargo xtask demo | proxy | test | bench | check | build | setup`.
 
 mod bench;
 mod build;
@@ -8,6 +8,7 @@ mod demo;
 mod movielens;
 mod paths;
 mod processes;
+mod proxy;
 mod python;
 mod servers;
 mod setup;
@@ -32,13 +33,15 @@ struct Cli {
 enum Command {
     /// Set up what is missing, build, start origin and edge with live traffic, open the page.
     Demo(DemoOptions),
+    /// Run an edge as a caching reverse proxy for any origin, until Ctrl-C.
+    Proxy(ProxyOptions),
     /// Run every test there is.
     Test(TestOptions),
     /// Measure, beside peers where there are any; prints one table.
     Bench(BenchOptions),
     /// Formatting, lints, dependency rules, documentation.
     Check,
-    /// Build what runs: `edge` (edge.wasm, Worker, page), `origin`, or both.
+    /// Build what runs: `edge` (edge.wasm, proxy.wasm, Worker, page), `origin`, or both.
     Build {
         /// What to build.
         #[arg(value_enum, default_value_t = Target::All)]
@@ -92,6 +95,28 @@ enum Dataset {
     Ml100k,
 }
 
+/// Options of `proxy`.
+#[derive(Args)]
+struct ProxyOptions {
+    /// Which edge.
+    #[arg(long, value_enum)]
+    host: ProxyHost,
+    /// Scheme and authority of the origin.
+    #[arg(long, value_name = "URL")]
+    origin: String,
+    /// Port to listen on, at 127.0.0.1.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProxyHost {
+    /// `edgewise-edge --proxy`.
+    Native,
+    /// The Worker, under workerd.
+    Worker,
+}
+
 /// Options of `test`.
 #[derive(Args)]
 struct TestOptions {
@@ -129,6 +154,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Proxy(options) => proxy::run_proxy(&options),
         Command::Test(options) => test::run_tests(&options),
         Command::Bench(options) => bench::run_benches(&options),
         Command::Check => check::run_checks(),
