@@ -210,7 +210,7 @@ pub(crate) fn lay_over(
     freshen(&mut fields, &newer);
     let config = *proxy.cache.config();
     let asked = pending.asked();
-    let Some(stored) = freshened(&config, &asked, &object.stored, &fields, exchange) else {
+    let Some(stored) = freshened(&config, &asked, &object.stored, &mut fields, exchange) else {
         proxy.cache.forget_variant(&asked);
         return None;
     };
