@@ -37,7 +37,7 @@ enum Command {
     Proxy(ProxyOptions),
     /// Run every test there is.
     Test(TestOptions),
-    /// Measure, beside peers where there are any; prints one table.
+    /// Measure, beside peers where there are any; prints a table a section.
     Bench(BenchOptions),
     /// Formatting, lints, dependency rules, documentation.
     Check,
