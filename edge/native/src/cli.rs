@@ -32,7 +32,7 @@ SIGTERM and SIGINT drain: no new connections, open requests are finished for --d
 More: docs/native-edge.md, docs/proxy.md, docs/limits.md.")]
 pub(crate) struct Cli {
     /// Cache any origin's answers instead of serving the Edgewise API
-    #[arg(long, env = "EDGEWISE_PROXY")]
+    #[arg(long)]
     pub(crate) proxy: bool,
     /// Base URL of the origin, http:// or https://
     #[arg(long, env = "EDGEWISE_ORIGIN", value_parser = origin)]
@@ -60,7 +60,7 @@ pub(crate) struct HostOptions {
     /// MiB of the cache in memory
     #[arg(long, env = "EDGEWISE_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) memory_mib: u64,
-    /// Connections open at the same time; more are told 503
+    /// Connections open at the same time; more are told 503, or wait with --proxy
     #[arg(long, env = "EDGEWISE_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) connections: u32,
     /// A connection is closed after this long without a request, or with half a header, s

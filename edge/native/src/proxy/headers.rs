@@ -13,7 +13,7 @@ use super::shard::Change;
 
 /// Fields that origins take for the URL, the method or the client though anybody can send them:
 /// not part of the key, so they never reach the origin as they came.
-const UNKEYED: [&str; 12] = [
+const UNKEYED: [&str; 11] = [
     "forwarded",
     "proxy",
     "true-client-ip",
@@ -25,7 +25,6 @@ const UNKEYED: [&str; 12] = [
     "x-real-ip",
     "x-rewrite-url",
     "x-url-scheme",
-    "x-wap-profile",
 ];
 
 /// Beginnings of such names.
